@@ -1,0 +1,41 @@
+"""Which message each kind of frame carries."""
+
+from .bulk import Data, Done, Lock, Repair, Unlockall, Want
+from .errors import RemoteError
+from .header import Kind
+from .membership import Ack, Bye, Die, Hello, Ping, Register, Rej, Welcome
+from .updtree import Updtree
+
+AnyBody = (
+    Hello | Welcome | Register | Updtree | Lock | Unlockall | Ack | Ping | Rej | Die | Bye | Data | Want | Repair | Done
+)
+
+MESSAGES: dict[Kind, type[AnyBody]] = {
+    Kind.HELLO: Hello,
+    Kind.WELCOME: Welcome,
+    Kind.REGISTER: Register,
+    Kind.UPDTREE: Updtree,
+    Kind.LOCK: Lock,
+    Kind.UNLOCKALL: Unlockall,
+    Kind.ACK: Ack,
+    Kind.PING: Ping,
+    Kind.REJ: Rej,
+    Kind.DIE: Die,
+    Kind.BYE: Bye,
+    Kind.DATA: Data,
+    Kind.WANT: Want,
+    Kind.REPAIR: Repair,
+    Kind.DONE: Done,
+}
+
+
+def parse_message(kind: int, body: bytes) -> AnyBody:
+    """Read a body; that of a streamed kind without prefix and put together.
+
+    Raises RemoteError: "malformed", "unknown_kind".
+    """
+    try:
+        message = MESSAGES[kind]  # type: ignore[index]  # an IntEnum's member equals its number
+    except KeyError:
+        raise RemoteError("unknown_kind", str(kind)) from None
+    return message.parse(body)
