@@ -1,0 +1,297 @@
+"""What a node is told and what it asks for: requests, disk events and effects.
+
+The driver (the agent, or a simulation) hands events to :class:`l2sync.node.Node` and carries out
+what ``take_effects()`` returns, in order: persist, send, disk work, notify. Disk work of one tree is
+done in the order asked for; its results come back through ``disk_reported``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from l2sync.modtree import Chunk, Entry, Observation, Target, TreePath
+
+BatchKey: TypeAlias = tuple[int, int]
+"""A batch's name in the whole cluster: the origin's session and the batch's number there."""
+
+MS = 1_000_000
+SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class TreeSetup:
+    """A tree as the index holds it at the start: who writes in it, and every entry known."""
+
+    name: str
+    path: str
+    replica: int
+    counter: int
+    entries: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """Bounds and waiting times of one node; times in ns, sizes in bytes."""
+
+    batch_entries: int = 2000
+    batch_bytes: int = 64 << 20
+    batches_in_flight: int = 2
+    push_bytes: int = 64 << 10
+    """A fresh change up to this size is sent with its announcement, before anyone asks for it."""
+    read_ahead: int = 8 << 20
+    reconcile_settle: int = 300 * MS
+    """A root digest must differ for this long, with nothing under way, before trees are compared."""
+    reconcile_every: int = SECOND
+    gather: int = 20 * MS
+    """How long offers found by a comparison are collected before they become a batch."""
+    stage_timeout: int = 5 * SECOND
+    """A receiver that makes no progress for this long no longer holds up a batch."""
+    late_timeout: int = 30 * SECOND
+    """How long a batch stays open for receivers that were left behind."""
+    store_backlog: int = 32 << 20
+    """Received bytes not yet on disk, above which a receiver stops reporting progress."""
+    retry_first: int = 5 * SECOND
+    retry_most: int = 300 * SECOND
+
+
+# --- effects ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Write these entries and the replica's counter to the index, durably, before anything after."""
+
+    tree: str
+    entries: tuple[Entry, ...]
+    counter: int
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Put a sealed frame on the segment; ``address`` is a MAC address, or None for broadcast."""
+
+    frame: bytes
+    address: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Stage what is at hand of these entries and say which chunks are missing: answered by Prepared."""
+
+    tree: str
+    key: BatchKey
+    entries: tuple[Entry, ...]
+    chunks: tuple[Chunk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Write received chunks (index in the batch's table, bytes) to the staging area: answered by Stored."""
+
+    tree: str
+    key: BatchKey
+    chunks: tuple[tuple[int, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Make each target true on disk and in the index: answered by Committed."""
+
+    tree: str
+    key: BatchKey
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Forget what was staged for this batch."""
+
+    tree: str
+    key: BatchKey
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRead:
+    """One chunk to read: its index in the batch's table, and where a file has it."""
+
+    index: int
+    path: TreePath
+    offset: int
+    length: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReadChunks:
+    """Read these chunks of our own files: answered by ChunksRead."""
+
+    tree: str
+    key: BatchKey
+    reads: tuple[ChunkRead, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rescan:
+    """Look at these paths again (None: the whole tree): answered by Observed."""
+
+    tree: str
+    paths: tuple[TreePath, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RenewReplica:
+    """The index was rolled back (somebody knows writes of ours that we do not): write under this replica from now on."""
+
+    tree: str
+    replica: int
+    counter: int
+
+
+@dataclass(frozen=True, slots=True)
+class RememberIds:
+    """Keep this registry (node name to id) for the next start."""
+
+    registry: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Something worth telling: ``event`` is a stable snake_case name; level is info, warning or error."""
+
+    event: str
+    level: str = "info"
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of a request that was submitted: ``ok``, or why not."""
+
+    request: int
+    ok: bool
+    detail: str = ""
+
+
+Effect: TypeAlias = (
+    Persist
+    | Send
+    | Prepare
+    | Store
+    | Commit
+    | Discard
+    | ReadChunks
+    | Rescan
+    | RenewReplica
+    | RememberIds
+    | Notify
+    | Answer
+)
+
+
+# --- disk events -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a scan found different from the index; ``whole`` when all of the tree was looked at."""
+
+    tree: str
+    observations: tuple[Observation, ...]
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Answer to Prepare: chunk indexes still missing, and paths that cannot be staged, with the reason."""
+
+    tree: str
+    key: BatchKey
+    missing: tuple[int, ...]
+    failed: Mapping[TreePath, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Answer to Store: so many bytes are off our hands."""
+
+    tree: str
+    key: BatchKey
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Answer to Commit: what is now on disk, what had changed under our feet, what failed and why."""
+
+    tree: str
+    key: BatchKey
+    applied: tuple[Entry, ...]
+    changed: tuple[TreePath, ...]
+    failed: Mapping[TreePath, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ChunksRead:
+    """Answer to ReadChunks: the bytes of each chunk, or None where the file no longer has them."""
+
+    tree: str
+    key: BatchKey
+    chunks: tuple[tuple[int, bytes | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TreePaused:
+    """The tree cannot be trusted now (root gone or replaced, disk full, read-only): nothing is taken from it or put in it."""
+
+    tree: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TreeResumed:
+    """The cause of the pause is gone."""
+
+    tree: str
+
+
+DiskEvent: TypeAlias = Observed | Prepared | Stored | Committed | ChunksRead | TreePaused | TreeResumed
+
+
+# --- requests --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FlushRequest:
+    """Answer when every online node holds what this node's trees (or the one named) hold now."""
+
+    request: int
+    tree: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LockRequest:
+    """Answer when the whole cluster is locked out of these paths of one tree."""
+
+    request: int
+    tree: str
+    paths: tuple[TreePath, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnlockRequest:
+    """Give up the lock asked for by LockRequest ``lock``, granted or not."""
+
+    request: int
+    lock: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequest:
+    """Forget a request that nobody waits for any more (a lock asked for is released)."""
+
+    request: int
+
+
+Request: TypeAlias = FlushRequest | LockRequest | UnlockRequest | CancelRequest
