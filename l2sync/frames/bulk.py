@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, Self
 
-from construct import GreedyBytes, Int8ub, Int24ub, Int32ub, Int64ub
+from construct import ExprValidator, GreedyBytes, Int8ub, Int24ub, Int32ub, Int64ub
 
 from .declare import Choice, Flag, Int48ub, Listed, Message, Octets, Record, Row, Text, declared, spans
 from .errors import LocalError, RemoteError
@@ -62,7 +62,7 @@ _DATA = struct.Struct(">IHBBB")
     Record(
         "batch" / Int32ub * "number of the batch in the sender's session",
         "generation" / Int24ub * "number of the generation in the batch",
-        "k" / Int8ub * "how many source symbols the generation has, at least 1",
+        "k" / ExprValidator(Int8ub, lambda k, _: k > 0) * "how many source symbols the generation has, at least 1",
         "symbol" / Int8ub * "which symbol this is; below k a source symbol, else a repair symbol",
         "payload" / GreedyBytes * "the symbol",
     )

@@ -115,22 +115,30 @@ class Blob(Construct):  # type: ignore[misc]
         return raw
 
     def encode(self, value: Any) -> bytes:
-        return bytes(value)
+        raw: bytes = value
+        return raw
 
 
 class TextField(Blob):
-    """UTF-8 text behind a u8 count of its bytes."""
+    """UTF-8 text for people, behind a u8 count of its bytes.
+
+    Packing never fails for what the text is: it is often an error's, which may be long or hold a file name that is
+    no UTF-8. What cannot be encoded becomes a question mark, what is beyond 255 bytes is cut off.
+    """
 
     def decode(self, raw: bytes) -> Any:
         return raw.decode()
 
     def encode(self, value: Any) -> bytes:
-        raw: bytes = value.encode()
-        return raw
+        raw: bytes = value.encode(errors="replace")
+        return raw if len(raw) < 256 else raw[:255].decode(errors="ignore").encode()
 
 
-class NameField(TextField):
-    """The name of a node: neither empty nor with characters that would play tricks on a terminal or a log."""
+class NameField(Blob):
+    """The name of a node, UTF-8 of 1 to 255 bytes behind a u8 count.
+
+    Neither empty nor with characters that would play tricks on a terminal or in a log.
+    """
 
     def decode(self, raw: bytes) -> Any:
         name = raw.decode()
@@ -153,7 +161,7 @@ class PrefixField(Blob):
         return raw
 
     def encode(self, value: Any) -> bytes:
-        raw: bytes = self.decode(bytes(value))
+        raw: bytes = self.decode(value)
         return raw
 
 

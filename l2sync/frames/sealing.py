@@ -18,6 +18,7 @@ from .header import HEADER_SIZE, MAX_BODY, OVERHEAD, Header, pack_header
 
 KEY_SIZE = 32
 _CACHED_SESSIONS = 1024
+_KEY_IDS = {str(number): number for number in range(256)}
 
 
 def cluster_tag(name: str) -> bytes:
@@ -67,6 +68,8 @@ class Keyring:
         header: what `parse_header` made of this same frame. Raises RemoteError: "wrong_cluster", "unknown_key",
         "forged". That the frame is fresh (no replay) is the session's business, not the cipher's.
         """
+        if header.cluster != self.tag:
+            raise RemoteError("wrong_cluster", header.cluster.hex())
         place = (header.key_id, header.session)
         cipher = self._ciphers.get(place)
         known = cipher is not None
@@ -74,8 +77,6 @@ class Keyring:
             if header.key_id not in self._keys:
                 raise RemoteError("unknown_key", str(header.key_id))
             cipher = self._derive(place)
-        if header.cluster != self.tag:
-            raise RemoteError("wrong_cluster", header.cluster.hex())
         end = OVERHEAD + header.length
         try:
             body = cipher.decrypt(header.serial.to_bytes(12, "big"), frame[HEADER_SIZE:end], frame[:HEADER_SIZE])
@@ -110,7 +111,7 @@ def load_keys(text: str) -> dict[int, bytes]:
         words = line.partition("#")[0].split()
         if not words:
             continue
-        if len(words) != 2 or not (words[0].isascii() and words[0].isdigit()) or int(words[0][:4]) > 0xFF:
+        if len(words) != 2 or words[0] not in _KEY_IDS:
             raise LocalError(f"line {number}: a key id (0 to 255) and 64 hexadecimal digits are expected")
         try:
             key = bytes.fromhex(words[1])
@@ -118,9 +119,10 @@ def load_keys(text: str) -> dict[int, bytes]:
             raise LocalError(f"line {number}: the key is not hexadecimal") from None
         if len(key) != KEY_SIZE:
             raise LocalError(f"line {number}: the key has {len(key)} bytes instead of {KEY_SIZE}")
-        if int(words[0]) in keys:
-            raise LocalError(f"line {number}: key id {words[0]} is given twice")
-        keys[int(words[0])] = key
+        key_id = _KEY_IDS[words[0]]
+        if key_id in keys:
+            raise LocalError(f"line {number}: key id {key_id} is given twice")
+        keys[key_id] = key
     if not keys:
         raise LocalError("there is no key in it")
     return keys

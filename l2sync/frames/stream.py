@@ -6,7 +6,7 @@ The body of such a frame is a prefix and a fragment of the message; the fragment
 import struct
 from dataclasses import dataclass
 
-from construct import Int8ub
+from construct import ExprValidator, Int8ub
 
 from .declare import Int48ub, Message, Record, declared
 from .errors import LocalError, RemoteError
@@ -28,7 +28,9 @@ PREFIX_SIZE = _PREFIX.size
 @declared(
     Record(
         "seq" / Int48ub * "place in the stream, counted from 0",
-        "flags" / Int8ub * "1: the stream to the addressed node alone; 2: the message goes on in the next place",
+        "flags"
+        / ExprValidator(Int8ub, lambda flags, _: not flags & ~(UNICAST | MORE))
+        * "1: the stream to the addressed node alone; 2: the message goes on in the next place",
     )
 )
 @dataclass(frozen=True, slots=True)
