@@ -1,0 +1,170 @@
+"""A batch that this node offers: its entries, its data, and how far every receiver has got."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from l2sync.frames import Stage
+from l2sync.modtree import ROOT, Entry, Kind, TreePath, pack_entry, parent
+from l2sync.transfer import Broadcaster, ChunkTable
+
+from .api import BatchKey, ChunkRead
+from .tree import SharedTree
+
+_PIECE_BYTES = 64 << 10
+_PIECE_ENTRIES = 500
+_MOST_LOCK_PATHS = 100
+
+
+class Progress(Enum):
+    """How far one receiver has got with one batch."""
+
+    TOLD = auto()
+    WANTING = auto()
+    STAGED = auto()
+    COMMITTED = auto()
+    LATE = auto()
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """One offered batch. It ends when every receiver has committed, gone offline, or been given up as late."""
+
+    key: BatchKey
+    shared: SharedTree
+    entries: tuple[Entry, ...]
+    table: ChunkTable
+    broadcaster: Broadcaster
+    audience: dict[int, Progress]
+    started: int
+    heard: dict[int, int] = field(default_factory=dict)
+    granted: bool = False
+    released: bool = False
+    released_at: int = 0
+    pushed: bool = False
+
+    @property
+    def number(self) -> int:
+        return self.key[1]
+
+    def wants(self, peer: int, ranges: Iterable[tuple[int, int]], now: int) -> None:
+        """A receiver says what it lacks; out-of-range indexes are cut off by the table's size."""
+        last = len(self.table.chunks) - 1
+        cut = [(first, min(end, last)) for first, end in ranges if first <= last]
+        if self.audience.get(peer) in (Progress.TOLD, Progress.WANTING, None):
+            self.audience[peer] = Progress.WANTING
+        self.heard[peer] = now
+        self.broadcaster.want(peer, cut, now)
+
+    def done(self, peer: int, stage: Stage, now: int) -> None:
+        """A receiver has staged or committed the batch."""
+        self.heard[peer] = now
+        self.audience[peer] = Progress.COMMITTED if stage is Stage.COMMITTED else Progress.STAGED
+        self.broadcaster.forget(peer)
+
+    def drop(self, peer: int) -> None:
+        """A receiver went offline: nothing is owed to it."""
+        self.audience.pop(peer, None)
+        self.heard.pop(peer, None)
+        self.broadcaster.forget(peer)
+
+    def leave_behind(self, peer: int) -> None:
+        """A receiver is too slow: it may finish later, the others do not wait."""
+        if self.audience.get(peer) in (Progress.TOLD, Progress.WANTING):
+            self.audience[peer] = Progress.LATE
+
+    def silent(self, now: int, timeout: int) -> list[int]:
+        """Receivers that owe progress and have shown none for the time-out."""
+        return [
+            peer
+            for peer, progress in self.audience.items()
+            if progress in (Progress.TOLD, Progress.WANTING) and now - self.heard.get(peer, self.started) >= timeout
+        ]
+
+    def ready(self) -> bool:
+        """Whether the batch may be committed: the lock is ours and nobody who is waited for is still at it."""
+        waiting = (Progress.TOLD, Progress.WANTING)
+        return self.granted and not self.released and not any(p in waiting for p in self.audience.values())
+
+    def over(self, now: int, late_timeout: int) -> bool:
+        """Whether nobody needs this batch any more."""
+        if not self.released:
+            return False
+        if all(progress is Progress.COMMITTED for progress in self.audience.values()):
+            return True
+        last = max([self.released_at, *self.heard.values()])
+        return now - last >= late_timeout
+
+    def lacking(self) -> list[int]:
+        """Receivers that have not committed."""
+        return [peer for peer, progress in self.audience.items() if progress is not Progress.COMMITTED]
+
+    def reads(self, limit: int) -> tuple[ChunkRead, ...]:
+        """The next chunks to read from our own files, about ``limit`` bytes of them."""
+        found = []
+        for index in self.broadcaster.needed(limit):
+            entry, offset = self.table.where(index)
+            chunk = self.table.chunks[index]
+            found.append(ChunkRead(index, self.entries[entry].path, offset, chunk.length, chunk.hash))
+        return tuple(found)
+
+
+def pieces(entries: Sequence[Entry]) -> list[tuple[int, bool, tuple[bytes, ...]]]:
+    """Cut a batch's entries into messages: (index of the first, whether these are the last, packed entries)."""
+    cut: list[tuple[int, bool, tuple[bytes, ...]]] = []
+    run: list[bytes] = []
+    first = size = 0
+    for index, entry in enumerate(entries):
+        packed = pack_entry(entry)
+        if run and (size + len(packed) > _PIECE_BYTES or len(run) >= _PIECE_ENTRIES):
+            cut.append((first, False, tuple(run)))
+            run, first, size = [], index, 0
+        run.append(packed)
+        size += len(packed)
+    cut.append((first, True, tuple(run)))
+    return cut
+
+
+def lock_paths(entries: Iterable[Entry]) -> list[bytes]:
+    """What to lock for these entries: the paths, or where they are many, directories that cover them."""
+    paths = {entry.path for entry in entries}
+    while len(paths) > _MOST_LOCK_PATHS and paths != {ROOT}:
+        deepest = max(path.count(b"/") for path in paths)
+        paths = {parent(path) if path != ROOT and path.count(b"/") == deepest else path for path in paths}
+    if ROOT in paths and len(paths) > 1 and len(paths) > _MOST_LOCK_PATHS:
+        return [ROOT]
+    return sorted(paths)
+
+
+def choose(shared: SharedTree, most_entries: int, most_bytes: int) -> tuple[list[Entry], bool]:
+    """Take the next entries to offer out of ``shared.dirty``, and whether all of them are new changes of our own.
+
+    Parents come first, so that receivers can make directories before what is in them.
+    """
+    taken: list[Entry] = []
+    size, fresh = 0, True
+    for path in sorted(shared.dirty):
+        entry = shared.tree.get(path)
+        if entry is not None:
+            if taken and (len(taken) >= most_entries or size + entry.size > most_bytes):
+                break
+            taken.append(entry)
+            size += entry.size if entry.kind is Kind.FILE else 0
+            fresh = fresh and shared.dirty[path]
+        del shared.dirty[path]
+    return taken, fresh
+
+
+def pushable(shared: SharedTree, table: ChunkTable, most: int) -> list[tuple[int, int]]:
+    """Ranges of chunks worth sending before anyone asks: few, and not known to the receivers from before."""
+    fresh = [i for i, chunk in enumerate(table.chunks) if chunk.hash not in shared.replaced]
+    if not fresh or sum(table.chunks[i].length for i in fresh) > most:
+        return []
+    return [(i, i) for i in fresh]
+
+
+def lock_covers(paths: Iterable[TreePath], path: TreePath) -> bool:
+    """Whether one of the paths is ``path`` or above it."""
+    return any(p in (ROOT, path) or path.startswith(p + b"/") for p in paths)

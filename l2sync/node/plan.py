@@ -1,0 +1,118 @@
+"""What the disk has to be told so that a batch and our own tree become one: a pure function of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from l2sync.modtree import ROOT, Entry, Kind, ModTree, Order, Target, TreePath, conflict_path, merge, parent
+
+
+def is_news(mine: Entry | None, theirs: Entry) -> bool:
+    """Whether their entry says anything that ours does not already cover."""
+    if mine is None:
+        return True
+    order = mine.version.compare(theirs.version)
+    if order is Order.AFTER:
+        return False
+    return not (order is Order.EQUAL and mine.same_state(theirs))
+
+
+@dataclass(slots=True)
+class Plan:
+    """Targets by path, laid over a tree that stays as it is until the disk has done its part."""
+
+    tree: ModTree
+    replica: int
+    next_dot: Callable[[], int]
+    author: str
+    targets: dict[TreePath, Entry] = field(default_factory=dict)
+    below: dict[TreePath, set[TreePath]] = field(default_factory=dict)
+    own: set[TreePath] = field(default_factory=set)
+    """Paths whose target is a version of our own making: to be offered to the others."""
+
+    def view(self, path: TreePath) -> Entry | None:
+        return self.targets.get(path) or self.tree.get(path)
+
+    def take(self, theirs: Entry) -> None:
+        """Merge one foreign entry; copies of what loses get targets too."""
+        mine = self.view(theirs.path)
+        if not is_news(mine, theirs):
+            return
+        result = merge(mine, theirs)
+        self._aim(result.winner)
+        for copy in result.copies:
+            self.take(copy)
+
+    def heal(self) -> None:
+        """See to it that what lives has a living directory above it (an edit beats a deletion)."""
+        for path in sorted(self.targets, key=len, reverse=True):
+            entry = self.targets[path]
+            if entry.kind is not Kind.DIR and path in self.targets and self._has_living_children(path):
+                self._revive(path)
+            if not entry.deleted:
+                above = path
+                while above != ROOT:
+                    above = parent(above)
+                    standing = self.view(above)
+                    if standing is not None and standing.kind is Kind.DIR:
+                        break
+                    if standing is not None:
+                        self._revive(above)
+
+    def _has_living_children(self, path: TreePath) -> bool:
+        if any(not self.targets[child].deleted for child in self.below.get(path, ())):
+            return True
+        return any(self._lives(path, name) for name in self.tree.children(path))
+
+    def _lives(self, path: TreePath, name: bytes) -> bool:
+        child = self.view(TreePath(path + b"/" + name if path else name))
+        return child is not None and not child.deleted
+
+    def _revive(self, path: TreePath) -> None:
+        lost = self.view(path)
+        assert lost is not None
+        before = self.tree.get(path)
+        look = before if before is not None and before.kind is Kind.DIR else lost
+        dot = (self.replica, self.next_dot())
+        if lost.kind not in (Kind.TOMBSTONE, Kind.DIR):
+            kept = msgspec.structs.replace(lost, path=conflict_path(lost))
+            self.take(kept)
+        self._aim(
+            Entry(
+                path=path,
+                kind=Kind.DIR,
+                mode=look.mode if look.mode & 0o100 else 0o755,
+                uid=look.uid,
+                gid=look.gid,
+                mtime_ns=look.mtime_ns,
+                version=lost.version.advance(*dot),
+                author=self.author,
+                dot=dot,
+            )
+        )
+        self.own.add(path)
+
+    def _aim(self, entry: Entry) -> None:
+        self.targets[entry.path] = entry
+        if entry.path != ROOT:
+            self.below.setdefault(parent(entry.path), set()).add(entry.path)
+
+    def as_targets(self) -> list[Target]:
+        """The plan for the disk, parents first; what is already so is left out."""
+        return [
+            Target(entry=entry, expected=self.tree.get(path))
+            for path, entry in sorted(self.targets.items())
+            if self.tree.get(path) != entry
+        ]
+
+
+def make_plan(tree: ModTree, entries: Iterable[Entry], replica: int, next_dot: Callable[[], int], author: str) -> Plan:
+    """Lay a batch over our tree."""
+    plan = Plan(tree, replica, next_dot, author)
+    for entry in entries:
+        plan.take(entry)
+    plan.heal()
+    return plan

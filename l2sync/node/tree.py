@@ -1,0 +1,138 @@
+"""One tree as its node knows it: entries, own writes, what waits to be offered, what is held up and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from blake3 import blake3
+
+from l2sync.modtree import Entry, Kind, ModTree, Observation, TreePath, to_entry
+
+from .api import NodeSettings, TreeSetup
+
+_RECENT_CHUNKS = 100_000
+
+
+def tree_tag(name: str) -> int:
+    """The number by which frames name a tree: the same name is the same tree on every node."""
+    return int.from_bytes(blake3(name.encode()).digest(length=8), "big")
+
+
+@dataclass(slots=True)
+class Failure:
+    """A path that could not be brought to a version here: retried later and later, and shown in status."""
+
+    reason: str
+    version_digest: bytes
+    retry_at: int
+    wait: int
+
+
+@dataclass(slots=True)
+class SharedTree:
+    """State of one tree. ``dirty``: paths to be offered to the others, True where the change is our own and new."""
+
+    setup: TreeSetup
+    settings: NodeSettings
+    tree: ModTree = field(default_factory=ModTree)
+    dirty: dict[TreePath, bool] = field(default_factory=dict)
+    failing: dict[TreePath, Failure] = field(default_factory=dict)
+    paused: str | None = None
+    scanned: bool = False
+    changed_at: int = 0
+    offer_at: int = 0
+    replaced: set[bytes] = field(default_factory=set)
+    """Chunks that recent changes of our own took away from a path: receivers still have them."""
+    tag: int = 0
+    replica: int = 0
+    counter: int = 0
+
+    def __post_init__(self) -> None:
+        self.tag = tree_tag(self.setup.name)
+        self.replica, self.counter = self.setup.replica, self.setup.counter
+        for entry in self.setup.entries:
+            self.tree.put(entry)
+
+    @property
+    def name(self) -> str:
+        return self.setup.name
+
+    @property
+    def digest(self) -> bytes:
+        """Sixteen bytes of the root digest, as pings carry it."""
+        return self.tree.root_digest[:16]
+
+    def next_dot(self) -> int:
+        self.counter += 1
+        return self.counter
+
+    def observe(self, observations: Iterable[Observation], author: str, now: int) -> list[Entry]:
+        """Make new versions of what the disk shows different; returns the entries made."""
+        made = []
+        for seen in observations:
+            old = self.tree.get(seen.path)
+            if _says_nothing_new(seen, old):
+                continue
+            entry = to_entry(seen, old, self.replica, self.next_dot(), author)
+            if old is not None and old.kind is Kind.FILE and len(self.replaced) < _RECENT_CHUNKS:
+                self.replaced.update(chunk.hash for chunk in old.chunk_list())
+            self.tree.put(entry)
+            self.dirty[entry.path] = True
+            made.append(entry)
+        if made:
+            self.changed_at = now
+        return made
+
+    def offer(self, paths: Iterable[TreePath], now: int) -> None:
+        """Have these paths' entries told to the others; gathered for a moment."""
+        for path in paths:
+            if path not in self.dirty:
+                self.dirty[path] = False
+                self.offer_at = now + self.settings.gather
+
+    def adopt(self, entries: Iterable[Entry], now: int) -> None:
+        """Take over what the disk has made true."""
+        for entry in entries:
+            self.tree.put(entry)
+            self.failing.pop(entry.path, None)
+            self.changed_at = now
+
+    def fail(self, path: TreePath, reason: str, version_digest: bytes, now: int) -> None:
+        """Note that a path could not be brought to a version; the wait before the next try doubles."""
+        before = self.failing.get(path)
+        wait = self.settings.retry_first
+        if before is not None and before.version_digest == version_digest:
+            wait = min(before.wait * 2, self.settings.retry_most)
+        self.failing[path] = Failure(reason, version_digest, now + wait, wait)
+
+    def held_back(self, path: TreePath, version_digest: bytes, now: int) -> bool:
+        """Whether this version failed here not long ago."""
+        failure = self.failing.get(path)
+        return failure is not None and failure.version_digest == version_digest and now < failure.retry_at
+
+    def conflicts(self) -> list[TreePath]:
+        """The conflict copies that stand in the tree."""
+        return [e.path for e in self.tree.entries() if not e.deleted and b".conflict-" in e.path.rpartition(b"/")[2]]
+
+
+def _says_nothing_new(seen: Observation, old: Entry | None) -> bool:
+    if old is None or old.deleted:
+        if seen.kind is Kind.TOMBSTONE:
+            return True
+        return False
+    if seen.kind is Kind.TOMBSTONE:
+        return False
+    return (
+        seen.kind is old.kind
+        and seen.mode == old.mode
+        and seen.uid == old.uid
+        and seen.gid == old.gid
+        and seen.mtime_ns == old.mtime_ns
+        and seen.size == old.size
+        and seen.target == old.target
+        and seen.rdev == old.rdev
+        and seen.xattrs == old.xattrs
+        and seen.link_group == old.link_group
+        and seen.chunks == old.chunks
+    )
