@@ -123,7 +123,7 @@ CHILD = """
 import sys, time
 from l2sync.cli.lab import Lab
 with Lab(1) as lab:
-    lab.hosts[0].popen(["sleep", "600"])
+    lab.hosts[0].popen(["sleep", "600"], stdout=-3)
     print(lab.name, flush=True)
     time.sleep(600)
 """
