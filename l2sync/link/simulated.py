@@ -49,6 +49,7 @@ class _Port:
     rate: int | None = None  # None: the segment's rule
     loss: float | None = None
     down: bool = False
+    outages: int = 0
     sending_until: int = 0
     receiving_until: int = 0
     bytes_out: int = 0
@@ -57,11 +58,15 @@ class _Port:
 
 @dataclass(slots=True)
 class _Crossing:
-    """One payload on its way to one port; `queued` once it has passed the receiver's queue."""
+    """One payload on its way to one port.
+
+    outages: how often the receiver had been cut off when it was sent; queued: it has passed the receiver's queue.
+    """
 
     port: int
     source: int
     payload: bytes
+    outages: int
     queued: bool
 
 
@@ -114,6 +119,8 @@ class SimulatedSegment:
 
     def set_down(self, port: int, down: bool = True) -> None:
         """Pull the port's cable, or put it in again; what is on its way to a port that is down is lost."""
+        if down and not self._ports[port].down:
+            self._ports[port].outages += 1
         self._ports[port].down = down
 
     def is_down(self, port: int) -> bool:
@@ -177,7 +184,7 @@ class SimulatedSegment:
         while self._events and self._events[0][0] <= until:
             when, _, crossing = heapq.heappop(self._events)
             receiver = self._ports[crossing.port]
-            if receiver.down:
+            if receiver.outages != crossing.outages:
                 self.counters["down"] += 1
             elif crossing.queued:
                 receiver.bytes_in += _wire_size(crossing.payload)
@@ -194,15 +201,17 @@ class SimulatedSegment:
         return () if port is None or port == source else (port,)
 
     def _cross(self, source: int, port: int, payload: bytes, sent: int) -> None:
-        rules, rng = self.rules, self._rng
+        rules, rng, receiver = self.rules, self._rng, self._ports[port]
+        if receiver.down:
+            self.counters["down"] += 1
+            return
         if (source, port) in self._cuts:
             self.counters["cut"] += 1
             return
         if self.drop_when is not None and self.drop_when(source, port, payload):
             self.counters["filtered"] += 1
             return
-        own_loss = self._ports[port].loss
-        loss = rules.loss if own_loss is None else own_loss
+        loss = rules.loss if receiver.loss is None else receiver.loss
         if loss and rng.random() < loss:
             self.counters["lost"] += 1
             return
@@ -210,11 +219,11 @@ class SimulatedSegment:
         if rules.duplication and rng.random() < rules.duplication:
             self.counters["duplicated"] += 1
             copies = 2
-        own_rate = self._ports[port].rate
-        unlimited = not (rules.rate if own_rate is None else own_rate)
+        unlimited = not (rules.rate if receiver.rate is None else receiver.rate)
         for _ in range(copies):
             late = rng.randrange(rules.jitter + 1) if rules.jitter else 0
-            self._schedule(sent + rules.delay + late, _Crossing(port, source, payload, unlimited))
+            crossing = _Crossing(port, source, payload, receiver.outages, unlimited)
+            self._schedule(sent + rules.delay + late, crossing)
 
     def _enqueue(self, crossing: _Crossing, receiver: _Port, when: int) -> None:
         """The frame has crossed the switch and takes its place in the receiver's queue."""
