@@ -88,7 +88,7 @@ _PLACE = {
     Kind.REJ: (0, 5),
     Kind.REPAIR: (0, 5),
 }
-_STREAM = {Kind.WANT: (3, frames.UNICAST)}
+_STREAM = {Kind.WANT: (3, frames.UNICAST), Kind.LOCK: (20, 0), Kind.UNLOCKALL: (21, 0), Kind.DONE: (22, 0)}
 
 
 def examples() -> list[Example]:
@@ -99,10 +99,10 @@ def examples() -> list[Example]:
             for form, payload in PAYLOADS.items():
                 body = frames.Updtree(TREE, 9, payload.FORM, frames.Codec.RAW, payload.pack()).pack()
                 title = f"updtree, {form}"
-                made.append(Example(title, kind, 0, frames.NOID, 40 + payload.FORM, body, (17, 0)))
+                made.append(Example(title, kind, 0, frames.NOID, 40 + payload.FORM, body, (16 + payload.FORM, 0)))
         else:
             src, dst = _PLACE.get(kind, (0, frames.NOID))
-            stream = _STREAM.get(kind, (17, 0)) if kind in frames.STREAMED else None
+            stream = _STREAM.get(kind)
             message = MESSAGES[kind]
             serial = {Kind.HELLO: 0, Kind.REGISTER: 1}.get(kind, 20 + kind)
             made.append(Example(kind.name.lower(), kind, src, dst, serial, message.pack(), stream, message))
