@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from l2sync.frames import Stage
-from l2sync.modtree import ROOT, Entry, Kind, TreePath, pack_entry, parent
+from l2sync.modtree import ROOT, Entry, Kind, pack_entry, parent
 from l2sync.transfer import Broadcaster, ChunkTable
 
 from .api import BatchKey, ChunkRead
@@ -128,13 +128,16 @@ def pieces(entries: Sequence[Entry]) -> list[tuple[int, bool, tuple[bytes, ...]]
 
 
 def lock_paths(entries: Iterable[Entry]) -> list[bytes]:
-    """What to lock for these entries: the paths, or where they are many, directories that cover them."""
-    paths = {entry.path for entry in entries}
+    """What to lock for these entries: the paths, or where they are many, directories that cover them.
+
+    A living directory among them is not locked for itself: that would lock all below it for a change of its
+    times, and two versions of a directory merge without a loser.
+    """
+    entries = tuple(entries)
+    paths = {e.path for e in entries if e.deleted or e.kind is not Kind.DIR} or {e.path for e in entries}
     while len(paths) > _MOST_LOCK_PATHS and paths != {ROOT}:
         deepest = max(path.count(b"/") for path in paths)
         paths = {parent(path) if path != ROOT and path.count(b"/") == deepest else path for path in paths}
-    if ROOT in paths and len(paths) > 1 and len(paths) > _MOST_LOCK_PATHS:
-        return [ROOT]
     return sorted(paths)
 
 
@@ -163,8 +166,3 @@ def pushable(shared: SharedTree, table: ChunkTable, most: int) -> list[tuple[int
     if not fresh or sum(table.chunks[i].length for i in fresh) > most:
         return []
     return [(i, i) for i in fresh]
-
-
-def lock_covers(paths: Iterable[TreePath], path: TreePath) -> bool:
-    """Whether one of the paths is ``path`` or above it."""
-    return any(p in (ROOT, path) or path.startswith(p + b"/") for p in paths)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
 from blake3 import blake3
 
-from l2sync.modtree import Entry, Kind, ModTree, Observation, TreePath, to_entry
+from l2sync.modtree import Entry, Kind, ModTree, Observation, TreePath, VersionVector, to_entry
 
 from .api import NodeSettings, TreeSetup
 
@@ -44,6 +45,9 @@ class SharedTree:
     offer_at: int = 0
     replaced: set[bytes] = field(default_factory=set)
     """Chunks that recent changes of our own took away from a path: receivers still have them."""
+    made: dict[TreePath, VersionVector | None] = field(default_factory=dict)
+    """Paths written since the start, until the node first agrees with another; each with the version before."""
+    agreed: bool = False
     tag: int = 0
     replica: int = 0
     counter: int = 0
@@ -77,12 +81,40 @@ class SharedTree:
             entry = to_entry(seen, old, self.replica, self.next_dot(), author)
             if old is not None and old.kind is Kind.FILE and len(self.replaced) < _RECENT_CHUNKS:
                 self.replaced.update(chunk.hash for chunk in old.chunk_list())
+            if not self.agreed:
+                self.made.setdefault(entry.path, old.version if old is not None else None)
             self.tree.put(entry)
             self.dirty[entry.path] = True
             made.append(entry)
         if made:
             self.changed_at = now
         return made
+
+    def renew_replica(self, replica: int, author: str, now: int) -> list[Entry]:
+        """Write as a new replica, and version anew what was written since the start under the old one.
+
+        The old one's counter had fallen back, so that its dots since then may name other contents elsewhere.
+        """
+        self.replica, self.counter = replica, 0
+        remade = []
+        for path, base in self.made.items():
+            entry = self.tree.get(path)
+            if entry is None:
+                continue
+            dot = (replica, self.next_dot())
+            version = (base or VersionVector()).advance(*dot)
+            entry = msgspec.structs.replace(entry, version=version, dot=dot, author=author)
+            self.tree.put(entry)
+            self.dirty[path] = True
+            remade.append(entry)
+        self.made.clear()
+        self.changed_at = now
+        return remade
+
+    def trust_counter(self) -> None:
+        """This node once agreed with another: its counter has not fallen back."""
+        self.agreed = True
+        self.made.clear()
 
     def offer(self, paths: Iterable[TreePath], now: int) -> None:
         """Have these paths' entries told to the others; gathered for a moment."""

@@ -1,0 +1,88 @@
+"""A batch that another node offers: its entries as they arrive, its data as it is staged, and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from l2sync.modtree import Chunk, Entry, MalformedEntry, TreePath, unpack_entry
+from l2sync.transfer import Assembler, ChunkTable, chunk_table
+
+from .api import BatchKey
+from .tree import SharedTree
+
+_MOST_EARLY = 512
+_MOST_ENTRIES = 1 << 20
+
+
+@dataclass(slots=True)
+class Incoming:
+    """One batch on its way in. ``relevant`` are the entries that say something new here."""
+
+    key: BatchKey
+    peer: int
+    shared: SharedTree
+    entries: list[Entry] = field(default_factory=list)
+    relevant: tuple[Entry, ...] = ()
+    table: ChunkTable | None = None
+    assembler: Assembler | None = None
+    early: list[tuple[int, int, int, int, bytes]] = field(default_factory=list)
+    failed: dict[TreePath, str] = field(default_factory=dict)
+    complete_list: bool = False
+    staged: bool = False
+    released: bool = False
+    committing: bool = False
+
+    @property
+    def number(self) -> int:
+        return self.key[1]
+
+    def add(self, first: int, packed: tuple[bytes, ...], last: bool) -> bool:
+        """Take one message's entries; True when the list is complete.
+
+        Raises MalformedEntry when an entry, or the place it claims in the list, is wrong.
+        """
+        if self.complete_list or first != len(self.entries) or first + len(packed) > _MOST_ENTRIES:
+            raise MalformedEntry("entries out of place in their batch")
+        for blob in packed:
+            entry, end = unpack_entry(blob)
+            if end != len(blob):
+                raise MalformedEntry("bytes after an entry")
+            self.entries.append(entry)
+        self.complete_list = last
+        return last
+
+    def tabulate(self) -> tuple[Chunk, ...]:
+        """Number the batch's chunks as its origin does."""
+        self.table = chunk_table(self.entries)
+        return tuple(self.table.chunks)
+
+    def prepared(self, missing: tuple[int, ...], failed: Mapping[TreePath, str]) -> None:
+        """The disk has staged what it had; the rest must come from the segment."""
+        assert self.table is not None
+        self.failed.update(failed)
+        self.assembler = Assembler(self.number, self.table, missing)
+
+    def feed(
+        self, serial: int, generation: int, k: int, symbol: int, payload: bytes, now: int
+    ) -> list[tuple[int, bytes]]:
+        """Take one symbol; the chunks that it completes. Symbols that come before the disk is ready wait, a few."""
+        if self.assembler is None:
+            if len(self.early) < _MOST_EARLY:
+                self.early.append((serial, generation, k, symbol, payload))
+            return []
+        return self.assembler.feed(serial, generation, k, symbol, payload, now)
+
+    def feed_early(self, now: int) -> list[tuple[int, bytes]]:
+        """Take the symbols that waited."""
+        assert self.assembler is not None
+        chunks: list[tuple[int, bytes]] = []
+        for symbol in self.early:
+            chunks += self.assembler.feed(*symbol, now)
+        self.early.clear()
+        return chunks
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing more is needed from the segment."""
+        return self.assembler is not None and self.assembler.complete

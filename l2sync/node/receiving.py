@@ -1,0 +1,301 @@
+"""The desk for batches of other nodes: entries come in, chunks are staged, unlockall commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from blake3 import blake3
+
+from l2sync.frames import Done, Entries, Kind, Stage, Want
+from l2sync.modtree import Entry, TreePath, pack_entry
+
+from .api import BatchKey, Commit, Committed, Discard, Persist, Prepare, Prepared, RenewReplica, Rescan, Store, Stored
+from .context import Context
+from .incoming import Incoming
+from .plan import is_news, make_plan
+from .tree import SharedTree
+
+_MOST_BATCHES_PER_PEER = 64
+_FAILED_TOLD = 50
+
+
+class Receiving:
+    """All incoming batches of one node. One commit at a time per tree: a plan is made against the tree as it then is."""
+
+    def __init__(self, context: Context) -> None:
+        self.ctx = context
+        self.batches: dict[BatchKey, Incoming] = {}
+        self.backlog = 0
+        self._now = 0
+        self._commits: dict[str, list[BatchKey]] = {}
+        self._own: dict[BatchKey, set[TreePath]] = {}
+        self._touched: dict[BatchKey, int] = {}
+
+    def busy(self, shared: SharedTree) -> bool:
+        """Whether a batch for this tree is on its way in."""
+        return any(batch.shared is shared for batch in self.batches.values())
+
+    def pending(self, shared: SharedTree) -> int:
+        """Entries on their way in."""
+        return sum(len(b.relevant or b.entries) for b in self.batches.values() if b.shared is shared)
+
+    # --- from the segment -------------------------------------------------------------------------
+
+    def entries(self, peer: int, key: BatchKey, shared: SharedTree, message: Entries, now: int) -> None:
+        """A run of a batch's entries. Raises MalformedEntry."""
+        batch = self.batches.get(key)
+        if batch is None:
+            if message.first or sum(b.peer == peer for b in self.batches.values()) >= _MOST_BATCHES_PER_PEER:
+                self.ctx.counters["batches_refused"] += 1
+                return
+            batch = self.batches[key] = Incoming(key, peer, shared)
+        self._touched[key] = now
+        if batch.add(message.first, message.entries, message.last):
+            self._begin(batch, now)
+
+    def _begin(self, batch: Incoming, now: int) -> None:
+        shared = batch.shared
+        self._check_rollback(shared, batch.entries, now)
+        if shared.paused is None and shared.scanned:
+            batch.relevant = tuple(
+                entry
+                for entry in batch.entries
+                if is_news(shared.tree.get(entry.path), entry)
+                and not shared.held_back(entry.path, version_digest(entry), now)
+            )
+        chunks = batch.tabulate()
+        if batch.relevant:
+            self.ctx.emit(Prepare(shared.name, batch.key, batch.relevant, chunks))
+        else:
+            batch.prepared((), {})
+            self._staged(batch, now)
+
+    def data(
+        self, key: BatchKey, serial: int, generation: int, k: int, symbol: int, payload: bytes, now: int
+    ) -> None:
+        """One symbol of a batch; symbols of unknown batches are ignored."""
+        batch = self.batches.get(key)
+        if batch is None or batch.committing:
+            return
+        chunks = batch.feed(serial, generation, k, symbol, payload, now)
+        if chunks:
+            self._touched[key] = now
+            self._store(batch, chunks, now)
+
+    def _store(self, batch: Incoming, chunks: list[tuple[int, bytes]], now: int) -> None:
+        self.backlog += sum(len(data) for _, data in chunks)
+        self.ctx.emit(Store(batch.shared.name, batch.key, tuple(chunks)))
+        if batch.complete:
+            self._staged(batch, now)
+
+    def released(self, peer: int, key: BatchKey, commit: bool, now: int) -> None:
+        """The batch's lock ends: commit what is staged, or forget it. Number 0 means every batch of that session."""
+        session, number = key
+        keys = [key] if number else [k for k in self.batches if k[0] == session]
+        for one in keys:
+            batch = self.batches.get(one)
+            if batch is None or batch.released:
+                continue
+            if not commit or not batch.complete_list:
+                self._drop(batch)
+                continue
+            batch.released = True
+            if batch.staged:
+                self._queue_commit(batch, now)
+
+    def gone(self, key: BatchKey) -> None:
+        """The origin cannot give the content any more: a later batch will bring the newer version."""
+        batch = self.batches.get(key)
+        if batch is not None and not batch.staged:
+            self._drop(batch)
+
+    def peer_offline(self, session: int) -> None:
+        """An origin is gone: what was not released will not be."""
+        for batch in [b for b in self.batches.values() if b.key[0] == session]:
+            if not (batch.released and batch.staged):
+                self._drop(batch)
+
+    # --- from the disk ----------------------------------------------------------------------------
+
+    def prepared(self, event: Prepared, now: int) -> None:
+        """The disk says what is missing: ask for it once."""
+        batch = self.batches.get(event.key)
+        if batch is None or batch.assembler is not None:
+            return
+        batch.prepared(event.missing, event.failed)
+        chunks = batch.feed_early(now)
+        if chunks:
+            self._store(batch, chunks, now)
+        elif batch.complete:
+            self._staged(batch, now)
+        if not batch.complete:
+            self.want(batch)
+
+    def want(self, batch: Incoming) -> None:
+        """Tell the origin which chunks are lacking."""
+        assert batch.assembler is not None
+        ranges = tuple(batch.assembler.missing_ranges())[:8000]
+        self.ctx.cluster.send(Kind.WANT, Want(batch.number, ranges).pack(), self._now, batch.peer)
+
+    def stored(self, event: Stored) -> None:
+        """Bytes have left memory."""
+        self.backlog = max(0, self.backlog - event.size)
+
+    def committed(self, event: Committed, now: int) -> None:
+        """The disk has made a batch visible; tell the origin, and look again at what the user changed meanwhile."""
+        batch = self.batches.pop(event.key, None)
+        self._touched.pop(event.key, None)
+        shared = self.ctx.trees[event.tree]
+        queue = self._commits.get(event.tree, [])
+        if event.key in queue:
+            queue.remove(event.key)
+        shared.adopt((e for e in event.applied if is_news(shared.tree.get(e.path), e)), now)
+        own = self._own.pop(event.key, set())
+        shared.offer([e.path for e in event.applied if e.path in own], now)
+        if event.changed:
+            self.ctx.emit(Rescan(event.tree, event.changed))
+        if batch is not None:
+            self._report(batch, event, now)
+        self._next_commit(shared, now)
+
+    def _report(self, batch: Incoming, event: Committed, now: int) -> None:
+        failed = {**batch.failed, **event.failed}
+        by_path = {entry.path: entry for entry in batch.relevant}
+        for path, reason in failed.items():
+            if path in by_path:
+                batch.shared.fail(path, reason, version_digest(by_path[path]), now)
+        if failed:
+            some = next(iter(failed.items()))
+            self.ctx.notify(
+                "entries_failed", "warning", tree=event.tree, count=len(failed), path=_text(some[0]), reason=some[1]
+            )
+        self.ctx.notify(
+            "batch_committed",
+            "debug",
+            tree=event.tree,
+            origin=self.ctx.name_of(batch.peer),
+            batch=batch.number,
+            entries=len(event.applied),
+        )
+        self._done(batch, Stage.COMMITTED, failed)
+
+    # --- the batch's way --------------------------------------------------------------------------
+
+    def _staged(self, batch: Incoming, now: int) -> None:
+        if batch.staged:
+            return
+        batch.staged = True
+        self._done(batch, Stage.STAGED, batch.failed)
+        if batch.released:
+            self._queue_commit(batch, now)
+
+    def _done(self, batch: Incoming, stage: Stage, failed: dict[TreePath, str]) -> None:
+        told = tuple((bytes(path), reason[:200]) for path, reason in list(failed.items())[:_FAILED_TOLD])
+        peer = self.ctx.cluster.peers.get(batch.peer)
+        if peer is not None and peer.session == batch.key[0]:
+            self.ctx.cluster.send(Kind.DONE, Done(batch.number, stage, told).pack(), self._now, batch.peer)
+
+    def _queue_commit(self, batch: Incoming, now: int) -> None:
+        queue = self._commits.setdefault(batch.shared.name, [])
+        queue.append(batch.key)
+        self._next_commit(batch.shared, now)
+
+    def _next_commit(self, shared: SharedTree, now: int) -> None:
+        queue = self._commits.get(shared.name, [])
+        while queue and shared.paused is None:
+            batch = self.batches.get(queue[0])
+            if batch is None:
+                queue.pop(0)
+                continue
+            if batch.committing:
+                return
+            entries = [entry for entry in batch.relevant if entry.path not in batch.failed]
+            plan = make_plan(shared.tree, entries, shared.replica, shared.next_dot, self.ctx.name)
+            targets = plan.as_targets()
+            batch.committing = True
+            if targets:
+                self._own[batch.key] = plan.own
+                if plan.own:
+                    self.ctx.emit(Persist(shared.name, (), shared.counter))
+                self.ctx.emit(Commit(shared.name, batch.key, tuple(targets)))
+                return
+            queue.pop(0)
+            self.ctx.emit(Discard(shared.name, batch.key))
+            self.batches.pop(batch.key, None)
+            self._touched.pop(batch.key, None)
+            self._done(batch, Stage.COMMITTED, batch.failed)
+
+    def resumed(self, shared: SharedTree, now: int) -> None:
+        """A pause is over: commits that waited go on."""
+        self._next_commit(shared, now)
+
+    def _drop(self, batch: Incoming) -> None:
+        if batch.committing:
+            return
+        self.batches.pop(batch.key, None)
+        self._touched.pop(batch.key, None)
+        queue = self._commits.get(batch.shared.name, [])
+        if batch.key in queue:
+            queue.remove(batch.key)
+        self.ctx.emit(Discard(batch.shared.name, batch.key))
+
+    def _check_rollback(self, shared: SharedTree, entries: Iterable[Entry], now: int) -> None:
+        known = max((entry.version.counter(shared.replica) for entry in entries), default=0)
+        if known <= shared.counter:
+            return
+        remade = shared.renew_replica(self.ctx.rng.getrandbits(64), self.ctx.name, now)
+        self.ctx.emit(RenewReplica(shared.name, shared.replica, shared.counter))
+        if remade:
+            self.ctx.emit(Persist(shared.name, tuple(remade), shared.counter))
+        self.ctx.notify(
+            "index_rolled_back",
+            "warning",
+            tree=shared.name,
+            reason="others know writes of this node that its index does not: was the state restored from a backup?",
+        )
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def handle_timer(self, now: int) -> None:
+        """Send reception reports that are due; give up on batches that nobody feeds any more."""
+        self._now = now
+        for batch in list(self.batches.values()):
+            if batch.assembler is not None and not batch.staged:
+                self._report_reception(batch, now)
+            idle = now - self._touched.get(batch.key, now)
+            if batch.released and not batch.staged and idle > self.ctx.settings.late_timeout:
+                self._drop(batch)
+
+    def _report_reception(self, batch: Incoming, now: int) -> None:
+        assert batch.assembler is not None
+        if self.backlog > self.ctx.settings.store_backlog:
+            return
+        report = batch.assembler.report(now)
+        if report is not None:
+            self.ctx.cluster.send_now(Kind.REPAIR, report.pack(), batch.peer)
+
+    def next_deadline(self) -> int | None:
+        """When the next report is due."""
+        due: int | None = None
+        if self.backlog > self.ctx.settings.store_backlog:
+            return None
+        for batch in self.batches.values():
+            if batch.assembler is not None and not batch.staged:
+                at = batch.assembler.next_deadline()
+                if at is not None and (due is None or at < due):
+                    due = at
+        return due
+
+    def tell_time(self, now: int) -> None:
+        """Every verb of the node tells the desk the time first."""
+        self._now = now
+
+
+def version_digest(entry: Entry) -> bytes:
+    """Names one version of one path."""
+    return blake3(pack_entry(entry)).digest(length=16)
+
+
+def _text(path: TreePath) -> str:
+    return path.decode("utf-8", "backslashreplace")
+
