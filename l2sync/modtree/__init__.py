@@ -1,0 +1,62 @@
+"""What a tree is, and what two trees become: entries, version vectors, digests, the merger. Pure."""
+
+from .codec import ENTRY, MalformedEntry, pack_entry, unpack_entry
+from .entry import CHUNK_RECORD, Chunk, Entry, Kind, Observation, pack_chunks, to_entry, unpack_chunks
+from .merge import Resolution, Target, conflict_path, join, merge, precedence, resolve
+from .paths import (
+    MAX_NAME,
+    MAX_PATH,
+    PRIVATE,
+    ROOT,
+    InvalidPath,
+    TreePath,
+    ancestors,
+    covers,
+    join_path,
+    name,
+    parent,
+    tree_path,
+)
+from .tree import FEW, Differences, ModTree, Piece, name_hash
+from .version import Order, VersionVector
+
+__all__ = [
+    "CHUNK_RECORD",
+    "ENTRY",
+    "FEW",
+    "MAX_NAME",
+    "MAX_PATH",
+    "PRIVATE",
+    "ROOT",
+    "Chunk",
+    "Differences",
+    "Entry",
+    "InvalidPath",
+    "Kind",
+    "MalformedEntry",
+    "ModTree",
+    "Observation",
+    "Order",
+    "Piece",
+    "Resolution",
+    "Target",
+    "TreePath",
+    "VersionVector",
+    "ancestors",
+    "conflict_path",
+    "covers",
+    "join",
+    "join_path",
+    "merge",
+    "name",
+    "name_hash",
+    "pack_chunks",
+    "pack_entry",
+    "parent",
+    "precedence",
+    "resolve",
+    "to_entry",
+    "tree_path",
+    "unpack_chunks",
+    "unpack_entry",
+]

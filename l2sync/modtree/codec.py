@@ -1,0 +1,171 @@
+"""Entries as bytes: for frames, for the index, and for digests. Big-endian, packed by hand beside its declaration."""
+
+from __future__ import annotations
+
+import struct
+from itertools import pairwise
+
+from construct import Array, Bytes, Const, Int8ub, Int16ub, Int32ub, Int64sb, Int64ub, Struct, this
+
+from .entry import CHUNK_RECORD, Entry, Kind
+from .paths import tree_path
+from .version import VersionVector
+
+FORMAT = 1
+_HEAD = struct.Struct(">BBHIIqIQQQQHHBBBHI")
+_DOT = struct.Struct(">QQ")
+_XATTR = struct.Struct(">HI")
+_SECOND = 1_000_000_000
+
+ENTRY = Struct(
+    "format" / Const(FORMAT, Int8ub),
+    "kind" / Int8ub,
+    "mode" / Int16ub,
+    "uid" / Int32ub,
+    "gid" / Int32ub,
+    "mtime" / Int64sb,
+    "mtime_ns" / Int32ub,
+    "size" / Int64ub,
+    "rdev" / Int64ub,
+    "dot_replica" / Int64ub,
+    "dot_counter" / Int64ub,
+    "path_length" / Int16ub,
+    "target_length" / Int16ub,
+    "author_length" / Int8ub,
+    "link_group_length" / Int8ub,
+    "version_count" / Int8ub,
+    "xattr_count" / Int16ub,
+    "chunk_count" / Int32ub,
+    "path" / Bytes(this.path_length),
+    "target" / Bytes(this.target_length),
+    "author" / Bytes(this.author_length),
+    "link_group" / Bytes(this.link_group_length),
+    "version" / Array(this.version_count, Struct("replica" / Int64ub, "counter" / Int64ub)),
+    "xattrs"
+    / Array(
+        this.xattr_count,
+        Struct(
+            "name_length" / Int16ub,
+            "value_length" / Int32ub,
+            "name" / Bytes(this.name_length),
+            "value" / Bytes(this.value_length),
+        ),
+    ),
+    "chunks" / Array(this.chunk_count, Struct("hash" / Bytes(32), "length" / Int32ub)),
+)
+"""The declaration of a packed entry; `pack_entry` and `unpack_entry` are its faster twins."""
+
+
+class MalformedEntry(ValueError):
+    """Bytes that are no entry, or an entry that contradicts itself."""
+
+
+def pack_entry(entry: Entry) -> bytes:
+    """One entry as bytes. Raises MalformedEntry where a value does not fit its field."""
+    author = entry.author.encode()
+    seconds, ns = divmod(entry.mtime_ns, _SECOND)
+    dots = entry.version.dots
+    try:
+        parts = [
+            _HEAD.pack(
+                FORMAT,
+                entry.kind,
+                entry.mode,
+                entry.uid,
+                entry.gid,
+                seconds,
+                ns,
+                entry.size,
+                entry.rdev,
+                *entry.dot,
+                len(entry.path),
+                len(entry.target),
+                len(author),
+                len(entry.link_group),
+                len(dots),
+                len(entry.xattrs),
+                len(entry.chunks) // CHUNK_RECORD,
+            ),
+            entry.path,
+            entry.target,
+            author,
+            entry.link_group,
+        ]
+        parts += [_DOT.pack(*dot) for dot in dots]
+        for attribute, value in entry.xattrs:
+            parts += (_XATTR.pack(len(attribute), len(value)), attribute, value)
+    except struct.error as error:
+        raise MalformedEntry(f"an entry that cannot be packed: {error}") from error
+    parts.append(entry.chunks)
+    return b"".join(parts)
+
+
+def unpack_entry(data: bytes, offset: int = 0) -> tuple[Entry, int]:
+    """The entry at ``offset`` and where it ends. Raises MalformedEntry (InvalidPath is turned into it)."""
+    try:
+        return _unpack(data, offset)
+    except MalformedEntry:
+        raise
+    except (struct.error, ValueError) as error:
+        raise MalformedEntry(f"no entry: {error}") from error
+
+
+def _unpack(data: bytes, offset: int) -> tuple[Entry, int]:
+    fields = _HEAD.unpack_from(data, offset)
+    version, kind, mode, uid, gid, seconds, ns, size, rdev, replica, counter = fields[:11]
+    path_len, target_len, author_len, group_len, dots, xattrs, chunks = fields[11:]
+    if version != FORMAT or mode > 0o7777 or ns >= _SECOND:
+        raise MalformedEntry("an entry of another format, or with a field beyond its bounds")
+    at = offset + _HEAD.size
+    path = data[at : (at := at + path_len)]
+    target = data[at : (at := at + target_len)]
+    author = data[at : (at := at + author_len)].decode()
+    group = data[at : (at := at + group_len)]
+    version_end = at + dots * _DOT.size
+    vector = tuple(_DOT.iter_unpack(data[at:version_end]))
+    at = version_end
+    if len(vector) != dots or any(a[0] >= b[0] for a, b in pairwise(vector)):
+        raise MalformedEntry("a version vector that is cut off or not in order")
+    attributes = []
+    for _ in range(xattrs):
+        name_len, value_len = _XATTR.unpack_from(data, at)
+        at += _XATTR.size
+        attributes.append((data[at : at + name_len], data[at + name_len : at + name_len + value_len]))
+        at += name_len + value_len
+    packed = data[at : (at := at + chunks * CHUNK_RECORD)]
+    if at > len(data):
+        raise MalformedEntry("an entry that is cut off")
+    entry = Entry(
+        path=tree_path(path),
+        kind=Kind(kind),
+        mode=mode,
+        uid=uid,
+        gid=gid,
+        mtime_ns=seconds * _SECOND + ns,
+        size=size,
+        target=target,
+        rdev=rdev,
+        xattrs=tuple(attributes),
+        link_group=group,
+        chunks=packed,
+        version=VersionVector(vector),
+        author=author,
+        dot=(replica, counter),
+    )
+    _check(entry)
+    return entry, at
+
+
+def _check(entry: Entry) -> None:
+    chunks = entry.chunks
+    total = sum(int.from_bytes(chunks[at + 32 : at + 36], "big") for at in range(0, len(chunks), CHUNK_RECORD))
+    if total != (entry.size if entry.kind is Kind.FILE else 0):
+        raise MalformedEntry("chunks that do not add up to the size")
+    if entry.kind is not Kind.FILE and entry.size:
+        raise MalformedEntry("a size where no content is")
+    if (entry.kind is Kind.LINK) != bool(entry.target) or b"\0" in entry.target:
+        raise MalformedEntry("a link without a target, or a target without a link")
+    if entry.version.counter(entry.dot[0]) < entry.dot[1] or not entry.dot[1]:
+        raise MalformedEntry("a version that has not seen its own last write")
+    if not entry.path and entry.kind is not Kind.DIR:
+        raise MalformedEntry("a root that is no directory")

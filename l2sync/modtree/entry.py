@@ -1,0 +1,148 @@
+"""An entry: what stands at a path, and which version of it."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import msgspec
+from blake3 import blake3
+
+from .paths import TreePath
+from .version import VersionVector
+
+CHUNK_RECORD = 36
+_NOTHING = VersionVector()
+
+
+class Kind(IntEnum):
+    """What stands at a path."""
+
+    TOMBSTONE = 0
+    FILE = 1
+    DIR = 2
+    LINK = 3
+    FIFO = 4
+    CHAR = 5
+    BLOCK = 6
+    SOCKET = 7
+
+
+class Chunk(NamedTuple):
+    """A piece of content: its BLAKE3-256 hash and its length in bytes."""
+
+    hash: bytes
+    length: int
+
+
+def pack_chunks(chunks: list[Chunk]) -> bytes:
+    """Chunks as the records an entry holds: hash (32 bytes), length (u32)."""
+    return b"".join(chunk.hash + chunk.length.to_bytes(4, "big") for chunk in chunks)
+
+
+def unpack_chunks(packed: bytes) -> list[Chunk]:
+    """The reverse of `pack_chunks`."""
+    return [
+        Chunk(packed[at : at + 32], int.from_bytes(packed[at + 32 : at + CHUNK_RECORD], "big"))
+        for at in range(0, len(packed), CHUNK_RECORD)
+    ]
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """What a look at the disk found at a path; a tombstone says that nothing is there.
+
+    Times in ns since the epoch, sizes in bytes, ``mode`` the twelve permission bits, ``chunks`` packed records.
+    """
+
+    path: TreePath
+    kind: Kind
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+    mtime_ns: int = 0
+    size: int = 0
+    target: bytes = b""
+    rdev: int = 0
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()
+    link_group: bytes = b""
+    chunks: bytes = b""
+
+    def chunk_list(self) -> list[Chunk]:
+        """The content's chunks in order."""
+        return unpack_chunks(self.chunks)
+
+    @property
+    def deleted(self) -> bool:
+        """Whether nothing stands there."""
+        return self.kind is Kind.TOMBSTONE
+
+    def look(self) -> tuple[object, ...]:
+        """All that is to be seen on disk, and nothing of versions: equal looks need no action."""
+        return (
+            self.kind,
+            self.mode,
+            self.uid,
+            self.gid,
+            self.mtime_ns,
+            self.size,
+            self.target,
+            self.rdev,
+            self.xattrs,
+            self.link_group,
+            self.chunks,
+        )
+
+
+class Entry(Observation, frozen=True):
+    """An observation with its version: who wrote it last (``author``, ``dot``) and all that it has seen."""
+
+    version: VersionVector = _NOTHING
+    author: str = ""
+    dot: tuple[int, int] = (0, 0)
+
+    @property
+    def content(self) -> bytes:
+        """32 bytes that name what is in it, whatever its attributes."""
+        head = b"%d %d %d %d " % (self.kind, self.size, self.rdev, len(self.target))
+        return blake3(head + self.target + self.chunks).digest()
+
+    def same_content(self, other: Observation) -> bool:
+        """Whether both hold the same bytes (or link target, or device)."""
+        return (
+            self.kind is other.kind
+            and self.size == other.size
+            and self.chunks == other.chunks
+            and self.target == other.target
+            and self.rdev == other.rdev
+        )
+
+    def same_state(self, other: Observation) -> bool:
+        """Whether both look the same on disk."""
+        return self.look() == other.look()
+
+
+def to_entry(seen: Observation, old: Entry | None, replica: int, counter: int, author: str) -> Entry:
+    """The version that an observation makes on top of what was known of the path.
+
+    A tombstone keeps the attributes of what it deletes, so that a directory can come back as it was.
+    """
+    mode, uid, gid, mtime = seen.mode, seen.uid, seen.gid, seen.mtime_ns
+    if seen.deleted and old is not None:
+        mode, uid, gid, mtime = old.mode, old.uid, old.gid, old.mtime_ns
+    return Entry(
+        path=seen.path,
+        kind=seen.kind,
+        mode=mode,
+        uid=uid,
+        gid=gid,
+        mtime_ns=mtime,
+        size=seen.size,
+        target=seen.target,
+        rdev=seen.rdev,
+        xattrs=seen.xattrs,
+        link_group=seen.link_group,
+        chunks=seen.chunks,
+        version=(old.version if old is not None else _NOTHING).advance(replica, counter),
+        author=author,
+        dot=(replica, counter),
+    )

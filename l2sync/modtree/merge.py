@@ -1,0 +1,124 @@
+"""The merger: what two versions of a path become. Pure; the one place where a winner is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+
+from .entry import Entry, Kind
+from .paths import MAX_NAME, TreePath, name, parent
+from .version import Order, VersionVector
+
+_RANK = {Kind.DIR: 4, Kind.FILE: 3, Kind.LINK: 2, Kind.TOMBSTONE: 0}
+_SPECIAL = 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Resolution(NamedTuple):
+    """What stands at the path after a merge, and the conflict copies of what lost."""
+
+    winner: Entry
+    copies: tuple[Entry, ...]
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What must come to stand at ``entry.path``, and what the index says is there now (None: nothing)."""
+
+    entry: Entry
+    expected: Entry | None
+
+
+def precedence(entry: Entry) -> tuple[object, ...]:
+    """The one winner rule: the greatest of concurrent versions wins.
+
+    A directory beats a file, a file a link, anything a deletion; then the newer modification, then the dot, and,
+    for versions that claim one dot for two contents, the look itself. Nothing here depends on the version vector,
+    so a winner whose vector has grown by a merge wins the same comparisons as before.
+    """
+    return (
+        _RANK.get(entry.kind, _SPECIAL),
+        entry.mtime_ns,
+        entry.dot,
+        entry.content,
+        entry.mode,
+        entry.uid,
+        entry.gid,
+        entry.xattrs,
+        entry.link_group,
+    )
+
+
+def join(a: frozenset[Entry], b: frozenset[Entry]) -> frozenset[Entry]:
+    """The versions of a path that no other of both sets replaces: a join (associative, commutative, idempotent)."""
+    both = a | b
+    return frozenset(one for one in both if not any(_replaced(one, other) for other in both))
+
+
+def _replaced(one: Entry, other: Entry) -> bool:
+    return one.version.compare(other.version) is Order.BEFORE
+
+
+def resolve(siblings: Iterable[Entry]) -> Resolution:
+    """Choose among versions of one path; the same set gives the same result in any order.
+
+    Raises ValueError for an empty set.
+    """
+    versions = sorted(join(frozenset(siblings), frozenset()), key=precedence, reverse=True)
+    if not versions:
+        raise ValueError("nothing to choose from")
+    winner = versions[0]
+    copies: dict[TreePath, Entry] = {}
+    vector = winner.version
+    for loser in versions[1:]:
+        vector = vector.join(loser.version)
+        if _worth_keeping(loser, winner):
+            copy = _copy_of(loser)
+            copies.setdefault(copy.path, copy)
+    return Resolution(msgspec.structs.replace(winner, version=vector), tuple(copies[path] for path in sorted(copies)))
+
+
+def merge(mine: Entry | None, theirs: Entry) -> Resolution:
+    """What a path becomes when a foreign version meets ours."""
+    if mine is None:
+        return Resolution(theirs, ())
+    return resolve((mine, theirs))
+
+
+def _worth_keeping(loser: Entry, winner: Entry) -> bool:
+    return loser.kind not in (Kind.TOMBSTONE, Kind.DIR) and not loser.same_content(winner)
+
+
+def _copy_of(loser: Entry) -> Entry:
+    return msgspec.structs.replace(
+        loser, path=conflict_path(loser), version=VersionVector((loser.dot,)), link_group=b""
+    )
+
+
+def conflict_path(entry: Entry) -> TreePath:
+    """``NAME.conflict-NODE-YYYYMMDD-HHMMSS.EXT`` beside the path: who wrote the version, and when (UTC).
+
+    Made from the version alone, so every node arrives at the same name.
+    """
+    stem, dot, extension = name(entry.path).rpartition(b".")
+    if not stem or not extension:
+        stem, dot, extension = name(entry.path), b"", b""
+    node = "".join(c if c.isalnum() or c in "_." else "_" for c in entry.author) or "unknown"
+    mark = f".conflict-{node}-{_stamp(entry.mtime_ns)}".encode()
+    tail = dot + extension
+    if len(tail) > 64:
+        stem, tail = stem + tail, b""
+    room = MAX_NAME - len(mark) - len(tail)
+    above = parent(entry.path)
+    renamed = stem[: max(room, 0)] + mark[-MAX_NAME + len(tail) :] + tail
+    return TreePath(above + b"/" + renamed if above else renamed)
+
+
+def _stamp(mtime_ns: int) -> str:
+    try:
+        when = _EPOCH + timedelta(seconds=mtime_ns // 1_000_000_000)
+    except OverflowError:
+        return "00000000-000000"
+    return f"{when.year:04d}{when.month:02d}{when.day:02d}-{when.hour:02d}{when.minute:02d}{when.second:02d}"

@@ -1,0 +1,61 @@
+"""Tree-relative paths: a type that only validation makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NewType
+
+TreePath = NewType("TreePath", bytes)
+"""A path beneath a tree's root: relative, no empty, ``.`` or ``..`` component; ``b""`` is the root itself."""
+
+ROOT = TreePath(b"")
+MAX_NAME = 255
+MAX_PATH = 32_768
+PRIVATE = b".l2sync"
+"""The name at a tree's root that is the agent's own and never synced."""
+
+
+class InvalidPath(ValueError):
+    """Bytes that name no place in a tree."""
+
+
+def tree_path(raw: bytes) -> TreePath:
+    """Validate bytes from outside. Raises InvalidPath."""
+    if not raw:
+        return ROOT
+    if len(raw) > MAX_PATH or b"\0" in raw:
+        raise InvalidPath("a path that is too long or holds a NUL")
+    parts = raw.split(b"/")
+    if parts[0] == PRIVATE:
+        raise InvalidPath("a path into the agent's own directory")
+    for part in parts:
+        if not part or part == b"." or part == b".." or len(part) > MAX_NAME:
+            raise InvalidPath("a path with a component that is empty, '.', '..' or too long")
+    return TreePath(raw)
+
+
+def parent(path: TreePath) -> TreePath:
+    """The directory that a path is in; the root is its own parent."""
+    return TreePath(path[: max(path.rfind(b"/"), 0)])
+
+
+def name(path: TreePath) -> bytes:
+    """The last component."""
+    return path[path.rfind(b"/") + 1 :]
+
+
+def join_path(directory: TreePath, child: bytes) -> TreePath:
+    """The path of a directory's child. Raises InvalidPath."""
+    return tree_path(directory + b"/" + child if directory else child)
+
+
+def ancestors(path: TreePath) -> Iterator[TreePath]:
+    """The directories above a path, nearest first, the root last."""
+    while path:
+        path = parent(path)
+        yield path
+
+
+def covers(above: TreePath, path: TreePath) -> bool:
+    """Whether ``above`` is ``path`` or a directory above it."""
+    return not above or above == path or path.startswith(above + b"/")

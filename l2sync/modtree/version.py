@@ -1,0 +1,70 @@
+"""Version vectors (Parker et al. 1983), keyed by replica: who wrote how often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum, auto
+
+
+class Order(Enum):
+    """How one version stands to another."""
+
+    EQUAL = auto()
+    BEFORE = auto()
+    AFTER = auto()
+    CONCURRENT = auto()
+
+
+class VersionVector:
+    """An immutable vector of dots ``(replica, counter)``, sorted by replica, counters above 0."""
+
+    __slots__ = ("dots",)
+    dots: tuple[tuple[int, int], ...]
+
+    def __init__(self, dots: Iterable[tuple[int, int]] = ()) -> None:
+        self.dots = tuple(sorted(dots))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, VersionVector) and self.dots == other.dots
+
+    def __hash__(self) -> int:
+        return hash(self.dots)
+
+    def __repr__(self) -> str:
+        return "VersionVector(" + ", ".join(f"{r:x}:{c}" for r, c in self.dots) + ")"
+
+    def counter(self, replica: int) -> int:
+        """How many writes of a replica this version has seen."""
+        for known, count in self.dots:
+            if known == replica:
+                return count
+        return 0
+
+    def covers(self, other: VersionVector) -> bool:
+        """Whether this version has seen all that the other has."""
+        if self.dots == other.dots:
+            return True
+        mine = dict(self.dots)
+        return all(mine.get(replica, 0) >= count for replica, count in other.dots)
+
+    def compare(self, other: VersionVector) -> Order:
+        """Where this version stands: AFTER means that it has seen the other and more."""
+        if self.dots == other.dots:
+            return Order.EQUAL
+        if self.covers(other):
+            return Order.AFTER
+        return Order.BEFORE if other.covers(self) else Order.CONCURRENT
+
+    def join(self, other: VersionVector) -> VersionVector:
+        """The least version that has seen both."""
+        if self.dots == other.dots:
+            return self
+        joined = dict(self.dots)
+        for replica, count in other.dots:
+            if joined.get(replica, 0) < count:
+                joined[replica] = count
+        return VersionVector(joined.items())
+
+    def advance(self, replica: int, counter: int) -> VersionVector:
+        """This version and one more write."""
+        return self.join(VersionVector(((replica, counter),)))
