@@ -1,0 +1,89 @@
+"""The lock table: claims to sets of paths in one total order (Lamport 1978), so that no two wait for each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+def covers(above: bytes, path: bytes) -> bool:
+    """Whether a claim to ``above`` is one to ``path``: the same path, or a directory over it; ``b""`` is the root."""
+    return not above or above == path or (path.startswith(above) and path[len(above)] == 0x2F)
+
+
+@dataclass(slots=True)
+class Claim:
+    """One node's claim to some paths of one tree, all or nothing. ``stamp`` orders all claims: logical time, then node.
+
+    For a claim of our own, ``waiting`` are the sessions that have yet to answer it, and ``until`` says
+    up to where the streams of those that answered must be known before their answer counts.
+    """
+
+    session: int
+    number: int
+    node: int
+    lamport: int
+    tree: int
+    purpose: int
+    paths: tuple[bytes, ...]
+    waiting: set[int] = field(default_factory=set)
+    until: dict[int, int] = field(default_factory=dict)
+    sent: bool = False
+    granted: bool = False
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.session, self.number
+
+    @property
+    def stamp(self) -> tuple[int, int, int]:
+        return self.lamport, self.node, self.number
+
+    def overlaps(self, other: Claim) -> bool:
+        """Whether both want some path."""
+        if self.tree != other.tree:
+            return False
+        return any(covers(a, b) or covers(b, a) for a in self.paths for b in other.paths)
+
+
+class LockTable:
+    """Every claim that is known, by (session, number)."""
+
+    MOST_PER_SESSION = 1024
+
+    def __init__(self) -> None:
+        self._claims: dict[tuple[int, int], Claim] = {}
+
+    def __iter__(self) -> Iterator[Claim]:
+        return iter(self._claims.values())
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    def get(self, session: int, number: int) -> Claim | None:
+        """One claim."""
+        return self._claims.get((session, number))
+
+    def add(self, claim: Claim) -> bool:
+        """Enter a claim; False where it is known, or its session has too many."""
+        if claim.key in self._claims:
+            return False
+        if sum(c.session == claim.session for c in self._claims.values()) >= self.MOST_PER_SESSION:
+            return False
+        self._claims[claim.key] = claim
+        return True
+
+    def release(self, session: int, number: int) -> list[Claim]:
+        """End a claim; number 0 ends all of a session's."""
+        if number:
+            gone = self._claims.pop((session, number), None)
+            return [gone] if gone is not None else []
+        found = [claim for claim in self._claims.values() if claim.session == session]
+        for claim in found:
+            del self._claims[claim.key]
+        return found
+
+    def earlier(self, claim: Claim) -> Claim | None:
+        """The first claim that stands before this one on some path."""
+        before = [c for c in self._claims.values() if c.stamp < claim.stamp and c.overlaps(claim)]
+        return min(before, key=lambda c: c.stamp) if before else None
