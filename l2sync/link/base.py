@@ -22,7 +22,7 @@ class LinkError(Exception):
     """The link cannot do what it was asked to."""
 
 
-class LinkDown(LinkError):  # noqa: N818 - a state, not a fault
+class LinkDown(LinkError):
     """The interface is down or gone; `reopen()` works again when it is back."""
 
     def __init__(self, interface: str, reason: str) -> None:
@@ -31,7 +31,7 @@ class LinkDown(LinkError):  # noqa: N818 - a state, not a fault
         self.reason = reason
 
 
-class FrameTooLong(LinkError):  # noqa: N818
+class FrameTooLong(LinkError):
     """The payload is longer than the interface takes now; `refresh()` reads the new MTU."""
 
 

@@ -17,7 +17,7 @@ from l2sync.cli.lab import Host, Lab
 SENDER, RECEIVER = "sender", "receiver"
 
 
-class Unable(Exception):  # noqa: N818 - what the peer is
+class Unable(Exception):
     """The peer cannot run here, or failed; the text says why."""
 
 
