@@ -1,0 +1,345 @@
+"""The cluster machine: frames and time in, frames and events out. It does no I/O and reads no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from random import Random
+
+from l2sync.frames import (
+    NOID,
+    STREAMED,
+    Ack,
+    Bye,
+    Die,
+    Header,
+    Hello,
+    Kind,
+    LocalError,
+    Lock,
+    Ping,
+    Purpose,
+    Register,
+    Rej,
+    RejReason,
+    RemoteError,
+    TreeState,
+    Unlockall,
+    Welcome,
+)
+
+from .hub import Claimed, Delivered, Event, Granted, Hub, OutFrame, Peer, PeerState, Released
+from .locks import Claim, LockTable
+from .membership import Membership, SelfState
+from .messenger import Messenger
+from .settings import ClusterSettings
+
+
+class Cluster:
+    """Membership, streams, answers and locks of one node.
+
+    ``room``: most bytes of a frame's body. ``registry``: names and ids remembered from before. ``rng`` spreads
+    answers in time. Nothing that a peer sends raises: it is counted in ``counters`` and dropped.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        session: int,
+        nonce: bytes,
+        room: int,
+        registry: Mapping[str, int],
+        rng: Random,
+        mtu: int = 0,
+        settings: ClusterSettings | None = None,
+    ) -> None:
+        self.hub = Hub(name, session, nonce, room, rng, settings or ClusterSettings(), dict(registry))
+        self.messenger = Messenger(self.hub)
+        self.membership = Membership(self.hub, self.messenger)
+        self.membership.mtu = mtu
+        self.membership.on_online = self._meet
+        self.membership.on_offline = self._part
+        self.locks = LockTable()
+        self.counters = self.hub.counters
+        self._claims = 0
+        self._messages: dict[int, int] = {}
+        self._grants_dirty = False
+        self._handlers: dict[int, Callable[[Peer, Header, bytes, int], None]] = {
+            Kind.PING: self._handle_ping,
+            Kind.BYE: self._handle_bye,
+            Kind.REJ: lambda peer, header, body, now: None,
+        }
+
+    # --- what it knows ----------------------------------------------------------------------------
+
+    @property
+    def id(self) -> int:
+        """This node's id; NOID until it has joined."""
+        return self.hub.id if self.membership.state is SelfState.MEMBER else NOID
+
+    @property
+    def name(self) -> str:
+        return self.hub.name
+
+    @property
+    def session(self) -> int:
+        return self.hub.session
+
+    @property
+    def peers(self) -> dict[int, Peer]:
+        return self.hub.peers
+
+    @property
+    def lamport(self) -> int:
+        return self.hub.lamport
+
+    @property
+    def source_id(self) -> int:
+        """The id that outgoing frames carry."""
+        return self.hub.id
+
+    def remember(self) -> dict[str, int]:
+        """Names and ids, to be handed in again at the next start."""
+        return dict(self.hub.registry)
+
+    # --- verbs ------------------------------------------------------------------------------------
+
+    def start(self, now: int) -> None:
+        """Begin to join."""
+        self.membership.start(now)
+
+    def leave(self, text: str, now: int) -> None:
+        """Say goodbye."""
+        self.membership.leave(text)
+
+    def next_serial(self) -> int:
+        """A serial for a frame that is built elsewhere (data)."""
+        return self.hub.next_serial()
+
+    def announce(self, trees: Iterable[TreeState], now: int) -> None:
+        """The trees' digests, for the next ping; a change is told soon."""
+        self.membership.announce(tuple(trees), now)
+
+    def send(self, kind: int, body: bytes, now: int, to: int | None = None) -> int:
+        """Send a message that must arrive; returns its number. A message to a peer that is not online is dropped."""
+        if to is None:
+            return self.messenger.send(kind, body, now, None)
+        peer = self.hub.peers.get(to)
+        if peer is None or peer.state is not PeerState.ONLINE:
+            return 0
+        return self.messenger.send(kind, body, now, peer)
+
+    def send_now(self, kind: int, body: bytes, to: int | None = None) -> None:
+        """Send a frame that nobody answers."""
+        self.hub.emit(kind, body, self.hub.peers.get(to) if to is not None else None)
+
+    def admit(self, header: Header) -> Peer | None:
+        """The sender of a frame, if its session is placed and its serial was never seen; marks the serial seen."""
+        peer = self.hub.sessions.get(header.session)
+        if peer is None or peer.state is not PeerState.ONLINE or not peer.replay.admit(header.serial):
+            return None
+        return peer
+
+    def stranger(self, header: Header, now: int, address: bytes | None) -> None:
+        """A frame came of a session that is not placed: challenge it."""
+        peer = self.hub.sessions.get(header.session)
+        if peer is None or peer.state is PeerState.OFFLINE:
+            self.counters["unplaced"] += 1
+            self.membership.challenge(header.session, now, address)
+
+    def receive(self, header: Header, body: bytes, now: int, source: bytes | None = None) -> None:
+        """Take one authenticated frame (data frames go to `admit` instead)."""
+        if header.session == self.hub.session or header.dst not in (NOID, self.hub.id):
+            # A welcome to one newcomer carries its old id before it has registered (transcript).
+            if header.kind not in (Kind.WELCOME, Kind.ACK) or header.session == self.hub.session:
+                return
+        try:
+            self._receive(header, body, now, source)
+        except (RemoteError, LocalError) as error:
+            self.counters[f"bad_{getattr(error, 'reason', 'message')}"] += 1
+        self._check_grants()
+
+    def _receive(self, header: Header, body: bytes, now: int, source: bytes | None) -> None:
+        kind = header.kind
+        peer = self.hub.sessions.get(header.session)
+        if peer is not None:
+            if not peer.replay.admit(header.serial):
+                self.counters["replayed"] += 1
+                return
+            if peer.state is not PeerState.OFFLINE or kind == Kind.REGISTER:
+                peer.last_seen = now
+            if source:
+                peer.address = source
+        if kind == Kind.HELLO:
+            self.membership.hello(header, Hello.parse(body), now, source)
+        elif kind == Kind.WELCOME:
+            self.membership.welcome(header, Welcome.parse(body), now, source)
+        elif kind == Kind.REGISTER:
+            self.membership.register(header, Register.parse(body), now, source)
+        elif kind == Kind.REJ:
+            self.membership.rej(Rej.parse(body), now)
+        elif kind == Kind.DIE:
+            self.membership.die(header, Die.parse(body), now)
+        elif kind == Kind.ACK:
+            self._handle_ack(peer, header, Ack.parse(body), now, source)
+        elif peer is None or peer.state is not PeerState.ONLINE:
+            self.stranger(header, now, source)
+        elif kind in STREAMED:
+            self._handle_streamed(peer, header, body, now)
+        elif kind in self._handlers:
+            self._handlers[kind](peer, header, body, now)
+
+    # --- frames of members ------------------------------------------------------------------------
+
+    def _handle_ack(self, peer: Peer | None, header: Header, ack: Ack, now: int, source: bytes | None) -> None:
+        if ack.session != self.hub.session:
+            return
+        self.membership.registered(peer, header, ack, now, source)
+        peer = self.hub.sessions.get(header.session)
+        if peer is None:
+            return
+        for parcel in self.messenger.acknowledged(peer, ack, now):
+            if parcel.kind == Kind.LOCK:
+                self._claim_answered(parcel.message, peer, ack.stream)
+
+    def _handle_ping(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
+        self.membership.ping(peer, Ping.parse(body))
+        self._send_waiting_claims(now)
+
+    def _handle_bye(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
+        self.membership.bye(peer, Bye.parse(body), now)
+
+    def _handle_streamed(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
+        mark = len(self.hub.events)
+        self.messenger.accept(peer, header, body, now)
+        told, self.hub.events[mark:] = self.hub.events[mark:], []
+        for event in told:
+            if isinstance(event, Delivered) and event.kind in (Kind.LOCK, Kind.UNLOCKALL):
+                try:
+                    self._deliver_lock(peer, event, now)
+                except RemoteError as error:
+                    self.counters[f"bad_{error.reason}"] += 1
+            else:
+                self.hub.events.append(event)
+        self._grants_dirty = True
+
+    # --- locks ------------------------------------------------------------------------------------
+
+    def lock(self, tree: int, paths: Iterable[bytes], purpose: int, now: int) -> int:
+        """Claim paths; returns the claim's number. `Granted` follows when the claim is ours."""
+        self._claims += 1
+        self.hub.lamport += 1
+        claim = Claim(
+            self.session, self._claims, self.hub.id, self.hub.lamport, tree, purpose, tuple(sorted(set(paths)))
+        )
+        self.locks.add(claim)
+        self._send_waiting_claims(now)
+        self._check_grants()
+        return claim.number
+
+    def unlock(self, number: int, commit: bool, now: int) -> None:
+        """End a claim of ours, granted or not."""
+        for claim in self.locks.release(self.session, number):
+            self._messages = {m: n for m, n in self._messages.items() if n != claim.number}
+            if claim.sent:
+                self.messenger.send(Kind.UNLOCKALL, Unlockall(claim.number, commit).pack(), now, None)
+        self._grants_dirty = True
+        self._check_grants()
+
+    def _send_waiting_claims(self, now: int) -> None:
+        # Before a claim goes out, every peer's logical time must be known, or it might step in front of a granted one.
+        if any(not peer.pinged for peer in self.hub.online()):
+            return
+        for claim in self.locks:
+            if claim.session == self.session and not claim.sent:
+                claim.lamport = self.hub.lamport = max(self.hub.lamport, claim.lamport) + 1
+                claim.node = self.hub.id
+                claim.sent = True
+                claim.waiting = {peer.session for peer in self.hub.online()}
+                self._send_claim(claim, now)
+        self._grants_dirty = True
+
+    def _send_claim(self, claim: Claim, now: int) -> None:
+        lock = Lock(claim.number, claim.lamport, claim.tree, Purpose(claim.purpose), claim.paths)
+        message = self.messenger.send(Kind.LOCK, lock.pack(), now, None)
+        self._messages[message] = claim.number
+
+    def _claim_answered(self, message: int, peer: Peer, stream: int) -> None:
+        claim = self.locks.get(self.session, self._messages.get(message, 0))
+        if claim is not None and peer.session in claim.waiting:
+            claim.until[peer.session] = max(stream, claim.until.get(peer.session, 0))
+        self._grants_dirty = True
+
+    def _deliver_lock(self, peer: Peer, event: Delivered, now: int) -> None:
+        if event.kind == Kind.UNLOCKALL:
+            done = Unlockall.parse(event.body)
+            self.locks.release(peer.session, done.number)
+            self.hub.events.append(Released(peer.id, peer.session, done.number, done.commit))
+            return
+        lock = Lock.parse(event.body)
+        self.hub.lamport = max(self.hub.lamport, lock.lamport) + 1
+        claim = Claim(peer.session, lock.number, peer.id, lock.lamport, lock.tree, lock.purpose, lock.paths)
+        if not self.locks.add(claim):
+            return
+        self.hub.events.append(Claimed(peer.id, peer.session, lock.number))
+        before = self.locks.earlier(claim)
+        if before is not None and before.session == self.session:
+            text = f"{self.name} holds or wants it with an earlier claim"
+            self.hub.emit(Kind.REJ, Rej(RejReason.LOCKED, lock.number, text).pack(), peer)
+
+    def _check_grants(self) -> None:
+        if not self._grants_dirty:
+            return
+        self._grants_dirty = False
+        for claim in list(self.locks):
+            if claim.session != self.session or claim.granted or not claim.sent:
+                continue
+            for session in list(claim.waiting):
+                peer = self.hub.sessions.get(session)
+                if peer is None or peer.state is not PeerState.ONLINE:
+                    claim.waiting.discard(session)
+                elif session in claim.until and peer.broadcast_in is not None:
+                    if peer.broadcast_in.expected >= claim.until[session]:
+                        claim.waiting.discard(session)
+            if not claim.waiting and self.locks.earlier(claim) is None:
+                claim.granted = True
+                self.hub.events.append(Granted(claim.number))
+
+    def _meet(self, peer: Peer, now: int) -> None:
+        """A newcomer is told of the claims that stand."""
+        for claim in list(self.locks):
+            if claim.session == self.session and claim.sent:
+                self._send_claim(claim, now)
+        self._grants_dirty = True
+
+    def _part(self, peer: Peer, now: int) -> None:
+        self.locks.release(peer.session, 0)
+        self._grants_dirty = True
+
+    # --- time and results -------------------------------------------------------------------------
+
+    def handle_timer(self, now: int) -> None:
+        """Do what is due."""
+        self.membership.handle_timer(now)
+        for peer in self.messenger.handle_timer(now):
+            self.membership.offline(peer, "left a message unanswered", now)
+        if any(not claim.sent for claim in self.locks if claim.session == self.session):
+            self._send_waiting_claims(now)
+        self._check_grants()
+
+    def next_deadline(self) -> int | None:
+        """When `handle_timer` has something to do."""
+        a, b = self.membership.next_deadline(), self.messenger.next_deadline()
+        if a is None or b is None:
+            return a if b is None else b
+        return min(a, b)
+
+    def take_frames(self) -> list[OutFrame]:
+        """Frames to be sealed and sent, in order."""
+        out, self.hub.out = self.hub.out, []
+        return out
+
+    def take_events(self) -> list[Event]:
+        """What happened since the last call."""
+        events, self.hub.events = self.hub.events, []
+        return events

@@ -1,0 +1,513 @@
+"""Who is a member: hello, welcome, register, rej, die, ping, bye; ids that stay with names; fresh sessions only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from l2sync.frames import (
+    NOID,
+    Ack,
+    Bye,
+    Die,
+    DieReason,
+    Echo,
+    Header,
+    Hello,
+    Kind,
+    Newcomer,
+    Ping,
+    Register,
+    Rej,
+    RejReason,
+    TreeState,
+    Welcome,
+)
+
+from .acks import RoundTrip
+from .hub import Hub, Joined, Peer, PeerOffline, PeerOnline, PeerPinged, PeerState, Refused, Warned
+from .messenger import Messenger
+from .streams import InStream
+
+_UNKNOWN = bytes(8)
+_ECHOES_PER_FRAME = 60
+_NEWCOMERS_PER_FRAME = 20
+
+
+class SelfState(Enum):
+    """Where this node stands itself."""
+
+    IDLE = auto()
+    HELLO = auto()
+    REGISTERING = auto()
+    MEMBER = auto()
+    LEFT = auto()
+    REFUSED = auto()
+
+
+TRANSITIONS: dict[SelfState, frozenset[SelfState]] = {
+    SelfState.IDLE: frozenset({SelfState.HELLO}),
+    SelfState.HELLO: frozenset({SelfState.REGISTERING, SelfState.MEMBER, SelfState.REFUSED, SelfState.LEFT}),
+    SelfState.REGISTERING: frozenset({SelfState.MEMBER, SelfState.HELLO, SelfState.REFUSED, SelfState.LEFT}),
+    SelfState.MEMBER: frozenset({SelfState.REGISTERING, SelfState.LEFT}),
+    SelfState.LEFT: frozenset(),
+    SelfState.REFUSED: frozenset(),
+}
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A session heard of and not placed: what its hello said, and whether it waits for a welcome."""
+
+    name: str
+    nonce: bytes
+    address: bytes | None
+    heard: int
+    waiting: bool = False
+    welcomed: int = -(1 << 60)
+
+
+class Membership:
+    """The joining half of the cluster machine; `on_online` and `on_offline` let the other half set up and clean up."""
+
+    def __init__(self, hub: Hub, messenger: Messenger) -> None:
+        self.hub = hub
+        self.messenger = messenger
+        self.state = SelfState.IDLE
+        self.trees: tuple[TreeState, ...] = ()
+        self.mtu = 0
+        self.on_online: Callable[[Peer, int], None] = lambda peer, now: None
+        self.on_offline: Callable[[Peer, int], None] = lambda peer, now: None
+        self._candidates: dict[int, Candidate] = {}
+        self._offered = NOID
+        self._taken: set[int] = set()
+        self._echoes: dict[int, bytes] = {}
+        self._unanswered: set[int] = set()
+        self._tries = 0
+        self._hello_at: int | None = None
+        self._welcome_at: int | None = None
+        self._register_at: int | None = None
+        self._registering_since = 0
+        self._ping_at: int | None = None
+        self._pinged_last = -(1 << 60)
+        self._check_at: int | None = None
+
+    def _go(self, state: SelfState) -> None:
+        if state is not self.state:
+            assert state in TRANSITIONS[self.state], (self.state, state)
+            self.state = state
+
+    @property
+    def active(self) -> bool:
+        """Whether this node has an id and speaks for itself."""
+        return self.state in (SelfState.REGISTERING, SelfState.MEMBER)
+
+    def start(self, now: int) -> None:
+        """Say hello."""
+        self._go(SelfState.HELLO)
+        self._offered = self.hub.registry.get(self.hub.name, NOID)
+        self._tries = 0
+        self._hello_at = now
+
+    def leave(self, text: str) -> None:
+        """Say goodbye, three times against loss."""
+        if self.active:
+            for _ in range(3):
+                self.hub.emit(Kind.BYE, Bye(text).pack())
+        if self.state not in (SelfState.REFUSED, SelfState.IDLE):
+            self._go(SelfState.LEFT)
+
+    # --- hello and welcome ------------------------------------------------------------------------
+
+    def hello(self, header: Header, message: Hello, now: int, address: bytes | None) -> None:
+        """A newcomer, or one who returns."""
+        if header.session in self.hub.retired or header.session == self.hub.session:
+            return
+        if message.name == self.hub.name:
+            self._refuse_name(header, now)
+            return
+        candidate = self._candidate(header.session, message.name, message.nonce, address, now)
+        if self.active and candidate is not None:
+            self._queue_welcome(candidate, now)
+
+    def _refuse_name(self, header: Header, now: int) -> None:
+        if self.state in (SelfState.HELLO, SelfState.REGISTERING) and self.hub.session > header.session:
+            return
+        text = f"a node named {self.hub.name!r} is already here: give one of the two another name"
+        if self.active or self.state is SelfState.HELLO:
+            rej = Rej(RejReason.NAME_TAKEN, header.session & 0xFFFFFFFF, text)
+            self.hub.emit(Kind.REJ, rej.pack())
+            self.hub.counters["names_refused"] += 1
+            self.hub.events.append(Warned(f"a second node named {self.hub.name!r} tried to join"))
+
+    def _candidate(self, session: int, name: str, nonce: bytes, address: bytes | None, now: int) -> Candidate | None:
+        known = self._candidates.get(session)
+        if known is None:
+            if len(self._candidates) >= self.hub.settings.most_sessions:
+                oldest = min(self._candidates, key=lambda s: self._candidates[s].heard)
+                del self._candidates[oldest]
+            known = self._candidates[session] = Candidate(name, nonce, address, now)
+        known.heard = now
+        known.name, known.nonce, known.address = name or known.name, nonce or known.nonce, address
+        return known
+
+    def _queue_welcome(self, candidate: Candidate, now: int) -> None:
+        candidate.waiting = True
+        if self._welcome_at is None:
+            self._welcome_at = now + self._gather()
+
+    def _gather(self) -> int:
+        return self.hub.rng.randrange(self.hub.settings.gather_min, self.hub.settings.gather_max)
+
+    def challenge(self, session: int, now: int, address: bytes | None) -> None:
+        """A frame of a session that cannot be placed: have its node register here."""
+        if not self.active or session in self.hub.retired or session == self.hub.session:
+            return
+        candidate = self._candidate(session, "", b"", address, now)
+        if candidate is not None and now - candidate.welcomed >= self.hub.settings.challenge_interval:
+            self._queue_welcome(candidate, now)
+
+    def _send_welcomes(self, now: int) -> None:
+        self._welcome_at = None
+        waiting = [(s, c) for s, c in self._candidates.items() if c.waiting]
+        taken = _ranges({self.hub.id, *self.hub.peers, *self.hub.registry.values()})
+        for at in range(0, len(waiting), _NEWCOMERS_PER_FRAME):
+            newcomers = []
+            for session, candidate in waiting[at : at + _NEWCOMERS_PER_FRAME]:
+                candidate.waiting, candidate.welcomed = False, now
+                old = self.hub.registry.get(candidate.name, NOID) if candidate.name else NOID
+                newcomers.append(Newcomer(session, candidate.name or "?", old, candidate.nonce or _UNKNOWN))
+            welcome = Welcome(self.hub.name, self.hub.nonce, taken, tuple(newcomers))
+            self.hub.emit(Kind.WELCOME, welcome.pack())
+
+    def welcome(self, header: Header, message: Welcome, now: int, address: bytes | None) -> None:
+        """An answer to our hello, or a challenge."""
+        if header.session in self.hub.retired or header.src == NOID:
+            return
+        for newcomer in message.newcomers:
+            if newcomer.session != self.hub.session:
+                continue
+            if newcomer.echo == self.hub.nonce:
+                peer = self._place(header, message.name, message.nonce, now, address)
+                if peer is None:
+                    return
+            if self.state is SelfState.HELLO:
+                if newcomer.id != NOID:
+                    self._offered = newcomer.id
+                for low, high in message.taken:
+                    self._taken.update(range(low, min(high, low + 4096) + 1))
+            self._echoes[header.session] = message.nonce
+            if self.active:
+                self._unanswered.add(header.session)
+                self._registering_since = now
+                if self._register_at is None:
+                    self._register_at = now + self._gather()
+
+    def _place(self, header: Header, name: str, nonce: bytes, now: int, address: bytes | None) -> Peer | None:
+        """Enter a session that has echoed our nonce; None where its id is another living peer's."""
+        known = self.hub.sessions.get(header.session)
+        if known is not None:
+            known.address = address or known.address
+            return known
+        holder = self.hub.peers.get(header.src)
+        if holder is not None and holder.name != name and holder.state is PeerState.ONLINE:
+            return None
+        for peer in list(self.hub.sessions.values()):
+            if peer.name == name or (holder is peer and holder.name != name):
+                self.offline(peer, "came back in a new session" if peer.name == name else "lost its id", now)
+                self.hub.retire(peer.session)
+                self.hub.peers.pop(peer.id, None)
+        peer = Peer(header.src, name, header.session, nonce, RoundTrip(self.hub.settings), address=address, since=now)
+        peer.last_seen = now
+        self.hub.sessions[header.session] = peer
+        self.hub.peers[peer.id] = peer
+        self.hub.remember(name, peer.id)
+        self._candidates.pop(header.session, None)
+        return peer
+
+    # --- register ---------------------------------------------------------------------------------
+
+    def _choose_id(self) -> int:
+        free_of_others = {node for name, node in self.hub.registry.items() if name != self.hub.name}
+        taken = self._taken | free_of_others | set(self.hub.peers)
+        if self._offered != NOID and self._offered not in self.hub.peers and self._offered not in free_of_others:
+            return self._offered
+        own_places = self._taken - free_of_others - set(self.hub.peers)
+        taken |= own_places
+        rank = sum(
+            session < self.hub.session and bool(candidate.nonce)
+            for session, candidate in self._candidates.items()
+            if candidate.name not in self.hub.registry
+        )
+        free = (node for node in range(NOID) if node not in taken)
+        for _ in range(rank):
+            next(free)
+        return next(free)
+
+    def _begin_register(self, now: int) -> None:
+        self.hub.id = self._choose_id()
+        self._go(SelfState.REGISTERING)
+        self._unanswered = set(self._echoes)
+        self._registering_since = now
+        self._check_at = now + self.hub.settings.ping_interval
+        self._send_register(now)
+        self._settle(now)
+
+    def _send_register(self, now: int) -> None:
+        owed = [(s, n) for s, n in self._echoes.items() if s in self._unanswered]
+        base = self.hub.broadcast_next
+        for at in range(0, max(len(owed), 1), _ECHOES_PER_FRAME):
+            echoes = tuple(Echo(s, n) for s, n in owed[at : at + _ECHOES_PER_FRAME])
+            self.hub.emit(Kind.REGISTER, Register(self.hub.name, self.hub.nonce, base, echoes).pack())
+        self._register_at = now + self.hub.settings.register_interval if owed else None
+
+    def _settle(self, now: int) -> None:
+        if self.state is SelfState.REGISTERING and not self._unanswered:
+            self._go(SelfState.MEMBER)
+            self.hub.remember(self.hub.name, self.hub.id)
+            self.hub.events.append(Joined(self.hub.id))
+            self._ping_at = now
+
+    def register(self, header: Header, message: Register, now: int, address: bytes | None) -> None:
+        """A node takes an id, and proves to those it names that it is alive."""
+        if not self.active or header.session in self.hub.retired or header.src == NOID:
+            return
+        if message.name == self.hub.name:
+            self._refuse_name(header, now)
+            if self.state is SelfState.MEMBER:
+                self.hub.emit(Kind.DIE, Die(DieReason.NAME_TAKEN, f"the name {message.name!r} is taken").pack())
+            return
+        if not any(e.session == self.hub.session and e.nonce == self.hub.nonce for e in message.echoes):
+            if header.session not in self.hub.sessions:
+                self._candidate(header.session, message.name, message.nonce, address, now)
+                self.challenge(header.session, now, address)
+            return
+        if not self._may_take(header, message, now):
+            return
+        peer = self._place(header, message.name, message.nonce, now, address)
+        if peer is None:
+            return
+        peer.nonce = message.nonce
+        if peer.id != header.src:
+            self._rename(peer, header.src, now)
+        if peer.state is not PeerState.ONLINE:
+            peer.broadcast_in = None
+            self._online(peer, message.base, now)
+        peer.confirm = True
+        self.messenger.owe_ack(peer, header.serial, Kind.REGISTER, now)
+
+    def _may_take(self, header: Header, message: Register, now: int) -> bool:
+        """Whether the id is free for this session; the fixed rule decides between two that want one."""
+        if header.src == self.hub.id:
+            if self._keeps(self.hub.session, self._registering_since, header.session, now):
+                self._reject_id(header)
+            else:
+                self._yield_id(now)
+            return False
+        holder = self.hub.peers.get(header.src)
+        namesake = next((p for p in self.hub.peers.values() if p.name == message.name), None)
+        if namesake is not None and namesake.session != header.session and namesake.state is PeerState.ONLINE:
+            # Let the old session speak up, if it lives: the newcomer asks again.
+            return now - namesake.last_seen > self.hub.settings.ping_interval * 3 // 2
+        if holder is None or holder.session == header.session or holder.name == message.name:
+            return True
+        if holder.state is PeerState.ONLINE and self._keeps(holder.session, holder.since, header.session, now):
+            self._reject_id(header)
+            return False
+        if holder.state is PeerState.ONLINE:
+            self.hub.emit(Kind.REJ, Rej(RejReason.ID_TAKEN, holder.session & 0xFFFFFFFF, "the id is taken").pack())
+        self.offline(holder, "lost its id", now)
+        self.hub.sessions.pop(holder.session, None)
+        self.hub.peers.pop(holder.id, None)
+        return True
+
+    def _keeps(self, holder: int, since: int, session: int, now: int) -> bool:
+        return now - since > self.hub.settings.settled or holder < session
+
+    def _reject_id(self, header: Header) -> None:
+        text = f"id {header.src} is taken"
+        self.hub.emit(Kind.REJ, Rej(RejReason.ID_TAKEN, header.session & 0xFFFFFFFF, text).pack())
+
+    def _yield_id(self, now: int) -> None:
+        """Another keeps the id that we took: take the next free one and tell everybody."""
+        self._taken.add(self.hub.id)
+        self._offered = NOID
+        if self.hub.registry.get(self.hub.name) == self.hub.id:
+            del self.hub.registry[self.hub.name]
+        self.hub.id = self._choose_id()
+        if self.state is SelfState.MEMBER:
+            self._go(SelfState.REGISTERING)
+        for session, peer in self.hub.sessions.items():
+            self._echoes[session] = peer.nonce
+        self._unanswered = set(self._echoes)
+        self._registering_since = now
+        self._send_register(now)
+        self._settle(now)
+
+    def rej(self, message: Rej, now: int) -> None:
+        """A refusal meant for this session: an id that is taken, or a name."""
+        if message.number != self.hub.session & 0xFFFFFFFF:
+            return
+        if message.reason is RejReason.NAME_TAKEN and self.state in (SelfState.HELLO, SelfState.REGISTERING):
+            self._go(SelfState.REFUSED)
+            self.hub.events.append(Refused(message.text))
+        elif message.reason is RejReason.ID_TAKEN and self.active and now - self._registering_since < (
+            self.hub.settings.register_timeout
+        ):
+            self._yield_id(now)
+
+    def die(self, header: Header, message: Die, now: int) -> None:
+        """Somebody has our name: while joining, start over, so that its owner can say so to this very session.
+
+        A die is not bound to our session and might be a recording, so by itself it ends nothing.
+        """
+        if self.state is SelfState.REGISTERING and header.session not in self.hub.retired:
+            self.hub.counters["die_heard"] += 1
+            self._go(SelfState.HELLO)
+            self.hub.id = NOID
+            self._tries, self._hello_at = 0, now
+
+    def registered(self, peer: Peer | None, header: Header, ack: Ack, now: int, address: bytes | None) -> None:
+        """An ack that answers our register: from ``base`` on, that node's broadcast stream is owed to us."""
+        registration = ack.registration
+        if registration is None or registration.echo != self.hub.nonce or ack.session != self.hub.session:
+            return
+        if header.session in self.hub.retired:
+            return
+        candidate = self._candidates.get(header.session)
+        if peer is None and candidate is not None and candidate.name and candidate.name != "?":
+            peer = self._place(header, candidate.name, candidate.nonce, now, address)
+        if peer is None:
+            peer = self._place(header, self._name_by_id(header.src), self._echoes.get(header.session, b""), now, address)
+        if peer is None:
+            return
+        self._unanswered.discard(header.session)
+        if peer.state is not PeerState.ONLINE:
+            self._online(peer, registration.base, now)
+        elif peer.broadcast_in is not None and peer.broadcast_in.jump(registration.base):
+            self.offline(peer, "its stream has a gap", now)
+            self._online(peer, registration.base, now)
+        self._settle(now)
+
+    def _name_by_id(self, node: int) -> str:
+        return next((name for name, known in self.hub.registry.items() if known == node), f"node{node}")
+
+    def _rename(self, peer: Peer, node: int, now: int) -> None:
+        self.offline(peer, "took another id", now)
+        self.hub.peers.pop(peer.id, None)
+        peer.id, peer.since = node, now
+        self.hub.peers[node] = peer
+        self.hub.remember(peer.name, node)
+
+    # --- being here -------------------------------------------------------------------------------
+
+    def _online(self, peer: Peer, base: int, now: int) -> None:
+        peer.broadcast_in = InStream(base)
+        peer.state, peer.last_seen, peer.pinged = PeerState.ONLINE, now, False
+        self.messenger.meet(peer)
+        self.hub.events.append(PeerOnline(peer.id))
+        self.on_online(peer, now)
+        self._ping_at = now if self._ping_at is None else min(self._ping_at, now + 20_000_000)
+
+    def offline(self, peer: Peer, reason: str, now: int) -> None:
+        """Settle a peer's debts, release its locks, tell."""
+        if peer.state is not PeerState.ONLINE:
+            peer.state = PeerState.OFFLINE
+            return
+        peer.state = PeerState.OFFLINE
+        peer.pinged, peer.trees = False, ()
+        self.messenger.forget(peer, now)
+        self.on_offline(peer, now)
+        self.hub.events.append(PeerOffline(peer.id, peer.session, reason))
+
+    def ping(self, peer: Peer, message: Ping) -> None:
+        """A peer is here, and its trees have these digests."""
+        self.hub.lamport = max(self.hub.lamport, message.lamport)
+        peer.pinged, peer.trees, peer.mtu = True, message.trees, message.mtu
+        self.hub.events.append(PeerPinged(peer.id))
+
+    def bye(self, peer: Peer, message: Bye, now: int) -> None:
+        """A peer leaves in order; its session is over."""
+        self.offline(peer, message.text or "said goodbye", now)
+        self.hub.retire(peer.session)
+
+    def announce(self, trees: tuple[TreeState, ...], now: int) -> None:
+        """Have digests told soon, not more often than the announce interval."""
+        if trees != self.trees:
+            self.trees = trees
+            soon = max(now, self._pinged_last + self.hub.settings.announce_interval)
+            if self._ping_at is not None:
+                self._ping_at = min(self._ping_at, soon)
+
+    def _send_ping(self, now: int) -> None:
+        interval = self.hub.settings.ping_interval
+        self._pinged_last = now
+        self._ping_at = now + interval * 9 // 10 + self.hub.rng.randrange(max(interval // 5, 1))
+        if self.hub.id != NOID:
+            ping = Ping(self.hub.lamport, self.hub.broadcast_next, self.mtu, self.trees)
+            self.hub.emit(Kind.PING, ping.pack())
+
+    def _check_peers(self, now: int) -> None:
+        interval = self.hub.settings.ping_interval
+        self._check_at = now + interval // 2
+        limit = interval * self.hub.settings.pings_missed
+        for peer in list(self.hub.peers.values()):
+            if peer.state is not PeerState.OFFLINE and now - peer.last_seen > limit:
+                self.offline(peer, f"not heard of for {limit // 1_000_000} ms", now)
+        for session in [s for s, c in self._candidates.items() if now - c.heard > 30 * interval]:
+            del self._candidates[session]
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def handle_timer(self, now: int) -> None:
+        """Do what is due."""
+        if self.state is SelfState.HELLO and self._hello_at is not None and self._hello_at <= now:
+            self._say_hello(now)
+        if self._welcome_at is not None and self._welcome_at <= now and self.active:
+            self._send_welcomes(now)
+        if self._register_at is not None and self._register_at <= now and self.active:
+            if now - self._registering_since > self.hub.settings.register_timeout:
+                self._unanswered.clear()
+                self._register_at = None
+                self._settle(now)
+            else:
+                self._send_register(now)
+        if self.active:
+            if self._check_at is not None and self._check_at <= now:
+                self._check_peers(now)
+            if self._ping_at is not None and self._ping_at <= now:
+                self._send_ping(now)
+
+    def _say_hello(self, now: int) -> None:
+        settings = self.hub.settings
+        if self._tries >= settings.hello_tries:
+            self._hello_at = None
+            self._begin_register(now)
+            return
+        self._tries += 1
+        self._hello_at = now + settings.hello_interval + self.hub.rng.randrange(settings.hello_interval // 4)
+        if self._echoes and self._tries > 1:
+            # Somebody has answered: one more silent wait for the others is enough.
+            self._tries = settings.hello_tries
+            return
+        self.hub.emit(Kind.HELLO, Hello(self.hub.name, self.hub.nonce).pack())
+
+    def next_deadline(self) -> int | None:
+        """When something is due."""
+        times = []
+        if self.state is SelfState.HELLO:
+            times.append(self._hello_at)
+        if self.active:
+            times += [self._welcome_at, self._register_at, self._check_at, self._ping_at]
+        return min((t for t in times if t is not None), default=None)
+
+
+def _ranges(ids: set[int]) -> tuple[tuple[int, int], ...]:
+    found: list[tuple[int, int]] = []
+    for node in sorted(ids - {NOID}):
+        if found and found[-1][1] == node - 1:
+            found[-1] = (found[-1][0], node)
+        else:
+            found.append((node, node))
+    return tuple(found)

@@ -1,0 +1,178 @@
+"""Reliable messages: out in ordered streams until everybody who owes an answer has given it; in once and in order."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from l2sync.frames import (
+    MORE,
+    NOID,
+    PREFIX_SIZE,
+    UNICAST,
+    Ack,
+    Header,
+    Kind,
+    Registration,
+    fragment,
+    pack_prefix,
+    parse_prefix,
+)
+
+from .acks import AckTracker, Parcel
+from .hub import Delivered, Hub, OutFrame, Peer, PeerState
+from .streams import epoch_start
+
+_URGENT = frozenset((Kind.LOCK, Kind.UNLOCKALL, Kind.DONE, Kind.WANT, Kind.REGISTER))
+
+
+class Messenger:
+    """The streams of one node: one to everybody, one to each peer."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.tracker = AckTracker()
+        self._queues: dict[int | None, deque[Parcel]] = {}
+        self._flying: dict[int | None, int] = {}
+        self._messages = 0
+        self._ack_due: dict[int, Peer] = {}
+
+    # --- out --------------------------------------------------------------------------------------
+
+    def send(self, kind: int, body: bytes, now: int, to: Peer | None) -> int:
+        """Queue a message on the stream to one peer or to all; returns the message's number.
+
+        Who owes an answer to a broadcast is settled when it is queued: everybody online then.
+        """
+        self._messages += 1
+        pieces = fragment(body, self.hub.room - PREFIX_SIZE)
+        owing = {to.session} if to is not None else {peer.session for peer in self.hub.online()}
+        lane = None if to is None else to.session
+        for index, piece in enumerate(pieces):
+            flags = (0 if to is None else UNICAST) | (MORE if index + 1 < len(pieces) else 0)
+            if to is None:
+                seq = self.hub.broadcast_next
+                self.hub.broadcast_next += 1
+            else:
+                seq = to.unicast_next
+                to.unicast_next += 1
+            parcel = Parcel(self._messages, kind, seq, pack_prefix(seq, flags) + piece, lane, set(owing))
+            if owing:
+                self._queues.setdefault(lane, deque()).append(parcel)
+        self._pump(lane, now)
+        return self._messages
+
+    def _pump(self, lane: int | None, now: int) -> None:
+        queue = self._queues.get(lane)
+        while queue and self._flying.get(lane, 0) < self.hub.settings.window:
+            parcel = queue.popleft()
+            if parcel.owing:
+                self._flying[lane] = self._flying.get(lane, 0) + 1
+                self._transmit(parcel, now)
+
+    def _transmit(self, parcel: Parcel, now: int) -> None:
+        debtors = [self.hub.sessions[s] for s in parcel.owing if s in self.hub.sessions]
+        alone = debtors[0] if len(debtors) == 1 and (parcel.to is not None or parcel.tries) else None
+        serial = self.hub.emit(parcel.kind, parcel.body, alone)
+        if parcel.tries:
+            self.hub.counters["retransmissions"] += 1
+        timeout = max((peer.roundtrip.timeout for peer in debtors), default=self.hub.settings.initial_rto)
+        self.tracker.sent(parcel, serial, now, timeout)
+
+    def backlog(self) -> int:
+        """Fragments that wait for a place in a window."""
+        return sum(map(len, self._queues.values()))
+
+    def acknowledged(self, peer: Peer, ack: Ack, now: int) -> list[Parcel]:
+        """An ack of ours: the parcels whose answer by this peer is new."""
+        settled, sent_at = self.tracker.acked(peer.session, ack.ranges)
+        if sent_at is not None:
+            peer.roundtrip.sample(now - sent_at - ack.delay_us * 1000)
+        self._landed([p for p in settled if not p.owing], now)
+        return settled
+
+    def _landed(self, parcels: list[Parcel], now: int) -> None:
+        lanes = set()
+        for parcel in parcels:
+            self._flying[parcel.to] = max(0, self._flying.get(parcel.to, 0) - 1)
+            lanes.add(parcel.to)
+        for lane in lanes:
+            self._pump(lane, now)
+
+    def forget(self, peer: Peer, now: int) -> None:
+        """A peer is offline: its debts are settled, what waited for it alone is dropped."""
+        for parcel in self._queues.pop(peer.session, ()):
+            parcel.owing.clear()
+        for queue in self._queues.values():
+            for parcel in queue:
+                parcel.owing.discard(peer.session)
+        self._landed(self.tracker.left(peer.session), now)
+        self._flying.pop(peer.session, None)
+        peer.to_ack, peer.ack_at, peer.confirm = type(peer.to_ack)(), None, False
+        self._ack_due.pop(peer.session, None)
+
+    def meet(self, peer: Peer) -> None:
+        """A pair meets (again): the stream to the peer begins anew, and what it is owed of the other one is fixed."""
+        self.hub.epoch += 1
+        peer.unicast_next = epoch_start(self.hub.epoch)
+        peer.owed_base = self.hub.broadcast_next
+
+    # --- in ---------------------------------------------------------------------------------------
+
+    def accept(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
+        """A frame of a stream: answer it, and deliver what is now in order."""
+        prefix, piece = parse_prefix(body)
+        stream = peer.unicast_in if prefix.flags & UNICAST else peer.broadcast_in
+        if stream is None:
+            return
+        answer, whole = stream.accept(header.kind, prefix.seq, prefix.flags, piece)
+        if answer:
+            self.owe_ack(peer, header.serial, header.kind, now)
+        for kind, message in whole:
+            self.hub.events.append(Delivered(peer.id, peer.session, kind, message))
+
+    def owe_ack(self, peer: Peer, serial: int, kind: int, now: int) -> None:
+        """Note that a serial must be answered: at once for what others wait on, else within the ack delay."""
+        peer.to_ack.add(serial)
+        due = now if kind in _URGENT else now + self.hub.settings.ack_delay
+        if peer.ack_at is None:
+            peer.ack_oldest = now
+        peer.ack_at = due if peer.ack_at is None else min(peer.ack_at, due)
+        self._ack_due[peer.session] = peer
+
+    def _send_ack(self, peer: Peer, now: int) -> None:
+        delay = min((now - peer.ack_oldest) // 1000, 0xFFFFFFFF)
+        registration = Registration(peer.owed_base, peer.nonce) if peer.confirm else None
+        ack = Ack(peer.session, tuple(peer.to_ack.ranges), delay, self.hub.broadcast_next, registration)
+        self.hub.out.append(OutFrame(Kind.ACK, peer.id, self.hub.next_serial(), ack.pack(), peer.address))
+        peer.to_ack, peer.ack_at, peer.confirm = type(peer.to_ack)(), None, False
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def handle_timer(self, now: int) -> list[Peer]:
+        """Send acks and retransmissions that are due; returns peers that have owed an answer for too long."""
+        if self.hub.id != NOID:
+            for session, peer in list(self._ack_due.items()):
+                if peer.ack_at is not None and peer.ack_at <= now:
+                    self._send_ack(peer, now)
+                    del self._ack_due[session]
+        lost: dict[int, Peer] = {}
+        for parcel in self.tracker.due(now):
+            if now - parcel.first_sent >= self.hub.settings.answer_timeout:
+                for session in list(parcel.owing):
+                    debtor = self.hub.sessions.get(session)
+                    if debtor is not None and debtor.state is PeerState.ONLINE:
+                        lost[session] = debtor
+                    else:
+                        self._landed(self.tracker.left(session), now)
+            if parcel.owing:
+                self._transmit(parcel, now)
+        return list(lost.values())
+
+    def next_deadline(self) -> int | None:
+        """When something is due."""
+        due = self.tracker.next_deadline()
+        if self.hub.id != NOID:
+            for peer in self._ack_due.values():
+                if peer.ack_at is not None and (due is None or peer.ack_at < due):
+                    due = peer.ack_at
+        return due
