@@ -1,0 +1,130 @@
+"""A receiver's side of a batch's data: symbols in, chunks out that are what their hashes say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from blake3 import blake3
+
+from l2sync.frames import Repair
+
+from .chunks import ChunkTable, ranges_of
+from .coding import BadGeneration, restore, unpack_records
+
+MS = 1_000_000
+_REPORT_EVERY = 25 * MS
+_REPORT_AGAIN = 250 * MS
+_MOST_OPEN = 128
+_MOST_LACKS = 300
+_ALL = 255
+
+
+class Assembler:
+    """Collects symbols of one batch; `feed` is the hot path."""
+
+    def __init__(self, batch: int, table: ChunkTable, missing: Iterable[int]) -> None:
+        self.batch = batch
+        self._table = table
+        self._missing = set(missing)
+        self._open: dict[int, tuple[int, dict[int, bytes]]] = {}
+        self._done: set[int] = set()
+        self._floor = 0
+        self._highest = -1
+        self._parts: dict[int, dict[int, bytes]] = {}
+        self._last_serial = 0
+        self._symbols = 0
+        self._report_at: int | None = None
+        self.last_data = 0
+        self.refused = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every chunk is here."""
+        return not self._missing
+
+    def missing_ranges(self) -> list[tuple[int, int]]:
+        """Chunks not here yet."""
+        return ranges_of(sorted(self._missing))
+
+    def feed(
+        self, serial: int, generation: int, k: int, symbol: int, payload: bytes, now: int
+    ) -> list[tuple[int, bytes]]:
+        """Take one symbol; the chunks (index, bytes) that it completes, checked and still missing."""
+        self._symbols += 1
+        self.last_data = now
+        if serial > self._last_serial:
+            self._last_serial = serial
+        if self._report_at is None or self._report_at > now + _REPORT_EVERY:
+            self._report_at = now + _REPORT_EVERY
+        if generation > self._highest:
+            if generation > self._floor + (1 << 16):
+                return []
+            self._highest = generation
+        if generation < self._floor or generation in self._done:
+            return []
+        opened = self._open.get(generation)
+        if opened is None:
+            if len(self._open) >= _MOST_OPEN:
+                return []
+            opened = self._open[generation] = (k, {})
+        elif opened[0] != k:
+            self.refused += 1
+            return []
+        symbols = opened[1]
+        symbols[symbol] = payload
+        if len(symbols) < k:
+            return []
+        return self._finish(generation, k, symbols)
+
+    def _finish(self, generation: int, k: int, symbols: dict[int, bytes]) -> list[tuple[int, bytes]]:
+        del self._open[generation]
+        try:
+            chunks = [
+                found
+                for index, offset, data in unpack_records(restore(k, symbols))
+                if (found := self._part(index, offset, data)) is not None
+            ]
+        except BadGeneration:
+            self.refused += 1
+            return []
+        self._done.add(generation)
+        while self._floor in self._done:
+            self._done.discard(self._floor)
+            self._floor += 1
+        return chunks
+
+    def _part(self, index: int, offset: int, data: bytes) -> tuple[int, bytes] | None:
+        if index not in self._missing:
+            return None
+        wanted = self._table.chunks[index]
+        if len(data) != wanted.length:
+            parts = self._parts.setdefault(index, {})
+            parts[offset] = data
+            if sum(map(len, parts.values())) < wanted.length:
+                return None
+            del self._parts[index]
+            data = b"".join(parts[at] for at in sorted(parts))
+        if blake3(data).digest() != wanted.hash:
+            self.refused += 1
+            return None
+        self._missing.discard(index)
+        return index, data
+
+    def report(self, now: int) -> Repair | None:
+        """What to tell the origin, if a report is due."""
+        if self._report_at is None or self._report_at > now:
+            return None
+        lacks = []
+        for generation in range(self._floor, self._highest + 1):
+            if generation in self._done:
+                continue
+            opened = self._open.get(generation)
+            lacks.append((generation, opened[0] - len(opened[1]) if opened is not None else _ALL))
+            if len(lacks) >= _MOST_LACKS:
+                break
+        self._report_at = now + _REPORT_AGAIN if lacks else None
+        return Repair(self.batch, self._last_serial, self._symbols & 0xFFFFFFFF, tuple(lacks))
+
+    def next_deadline(self) -> int | None:
+        """When a report is due."""
+        return self._report_at

@@ -1,0 +1,49 @@
+"""The chunks of a batch, numbered alike at its origin and at every receiver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from l2sync.modtree import Chunk, Entry
+
+
+@dataclass(slots=True)
+class ChunkTable:
+    """Distinct chunks in the order in which the batch's entries first name them."""
+
+    chunks: list[Chunk] = field(default_factory=list)
+    index: dict[bytes, int] = field(default_factory=dict)
+    _places: list[tuple[int, int]] = field(default_factory=list)
+
+    def where(self, index: int) -> tuple[int, int]:
+        """An entry (by its place in the batch) that has the chunk, and the chunk's offset in it, in bytes."""
+        return self._places[index]
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+
+def chunk_table(entries: Iterable[Entry]) -> ChunkTable:
+    """Number the chunks of a batch."""
+    table = ChunkTable()
+    for place, entry in enumerate(entries):
+        offset = 0
+        for chunk in entry.chunk_list():
+            if chunk.hash not in table.index:
+                table.index[chunk.hash] = len(table.chunks)
+                table.chunks.append(chunk)
+                table._places.append((place, offset))
+            offset += chunk.length
+    return table
+
+
+def ranges_of(indexes: Iterable[int]) -> list[tuple[int, int]]:
+    """Ascending numbers as inclusive ranges."""
+    found: list[tuple[int, int]] = []
+    for index in indexes:
+        if found and found[-1][1] == index - 1:
+            found[-1] = (found[-1][0], index)
+        else:
+            found.append((index, index))
+    return found

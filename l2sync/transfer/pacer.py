@@ -1,0 +1,180 @@
+"""How fast data goes out: as fast as the slowest of those who keep up takes it, and no faster.
+
+Two bounds. A window: bytes on their way to the slowest receiver that counts (it reports the last serial it has
+processed), so that no socket buffer overflows when a receiver is short of processor time. And a rate that follows
+what is delivered (after BBR): it grows while nothing is lost beyond what is lost anyway, and falls to what was
+delivered when more is. A receiver far behind the others for a second no longer counts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from dataclasses import dataclass, field
+from statistics import median
+
+from l2sync.frames import Repair
+
+MS = 1_000_000
+SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PacerSettings:
+    """Rates in bytes per second, sizes in bytes, times in ns."""
+
+    first_rate: int = 8_000_000
+    least_rate: int = 100_000
+    most_rate: int = 4_000_000_000
+    window: int = 3 << 20
+    burst: int = 96 << 10
+    round: int = 50 * MS
+    loss_margin: float = 0.12
+    patience: int = SECOND
+
+
+@dataclass(slots=True)
+class _Receiver:
+    serial: int = 0
+    seen: int = 0
+    frames: int = 0
+    batch: int = -1
+    symbols: int = 0
+    round_start: int = 0
+    round_frames: int = 0
+    round_symbols: int = 0
+    behind_since: int | None = None
+    heard: int = 0
+
+
+@dataclass(slots=True)
+class Pacer:
+    """One node's sending rate. ``budget`` says how many bytes may go now."""
+
+    settings: PacerSettings = field(default_factory=PacerSettings)
+    rate: float = 0.0
+    starting: bool = True
+    sent_bytes: int = 0
+    sent_frames: int = 0
+    _tokens: float = 0.0
+    _filled: int | None = None
+    _serials: list[int] = field(default_factory=list)
+    _totals: list[tuple[int, int]] = field(default_factory=list)
+    _receivers: dict[int, _Receiver] = field(default_factory=dict)
+    _losses: deque[float] = field(default_factory=lambda: deque(maxlen=16))
+    _lagging: set[int] = field(default_factory=set)
+    _round_at: int = 0
+    _round_loss: float = 0.0
+    _round_delivered: float = 0.0
+    _round_used: bool = False
+
+    def __post_init__(self) -> None:
+        self.rate = float(self.settings.first_rate)
+
+    def on_sent(self, last_serial: int, frames: int, size: int) -> None:
+        """Frames went out, the last one under this serial."""
+        self.sent_bytes += size
+        self.sent_frames += frames
+        self._tokens -= size
+        self._serials.append(last_serial)
+        self._totals.append((self.sent_bytes, self.sent_frames))
+        if len(self._serials) > 8192:
+            del self._serials[:4096], self._totals[:4096]
+
+    def begin(self, peer: int, now: int) -> None:
+        """A receiver starts to be served: it is not behind yet."""
+        receiver = self._receivers.setdefault(peer, _Receiver())
+        if receiver.seen < self.sent_bytes and now - receiver.heard > self.settings.patience:
+            receiver.seen, receiver.frames, receiver.behind_since = self.sent_bytes, self.sent_frames, None
+            receiver.heard = now
+
+    def forget(self, peer: int) -> None:
+        """A receiver has all, or is gone."""
+        self._receivers.pop(peer, None)
+        self._lagging.discard(peer)
+
+    def on_report(self, peer: int, report: Repair, now: int) -> None:
+        """Where a receiver is, and how much of what went out reached it."""
+        receiver = self._receivers.setdefault(peer, _Receiver())
+        receiver.heard = now
+        at = bisect_right(self._serials, report.last_serial)
+        if at:
+            receiver.seen, frames = max(receiver.seen, self._totals[at - 1][0]), self._totals[at - 1][1]
+            receiver.frames = max(receiver.frames, frames)
+        if report.batch != receiver.batch:
+            receiver.batch, receiver.round_start = report.batch, now
+            receiver.round_frames, receiver.round_symbols = receiver.frames, report.symbols
+            return
+        if now - receiver.round_start < self.settings.round or peer in self._lagging:
+            return
+        sent = receiver.frames - receiver.round_frames
+        got = report.symbols - receiver.round_symbols
+        elapsed = now - receiver.round_start
+        receiver.round_start, receiver.round_frames, receiver.round_symbols = now, receiver.frames, report.symbols
+        if sent >= 8:
+            self._measure(max(0.0, 1 - got / sent), got * self._frame_size() * SECOND / elapsed, now)
+
+    def _frame_size(self) -> float:
+        return self.sent_bytes / self.sent_frames if self.sent_frames else 1500.0
+
+    def _measure(self, loss: float, delivered: float, now: int) -> None:
+        if loss >= self._round_loss:
+            self._round_loss, self._round_delivered = loss, delivered
+        if now - self._round_at < self.settings.round:
+            return
+        self._losses.append(self._round_loss)
+        usual = min(self._losses)
+        if self._round_loss > usual + self.settings.loss_margin:
+            self.rate = max(0.95 * self._round_delivered / max(1 - usual, 0.1), self.settings.least_rate)
+            self.starting = False
+        elif self._round_used:
+            self.rate = min(self.rate * (2.0 if self.starting else 1.06), self.settings.most_rate)
+        self._round_at, self._round_loss, self._round_used = now, 0.0, False
+
+    def budget(self, now: int) -> int:
+        """Bytes that may go out now."""
+        if self._filled is None:
+            self._filled = now
+            self._tokens = float(self.settings.burst)
+        self._tokens = min(
+            self._tokens + self.rate * (now - self._filled) / SECOND,
+            max(self.settings.burst, self.rate * 0.005),
+        )
+        self._filled = now
+        if self._tokens <= 0:
+            self._round_used = True
+        return max(0, min(int(self._tokens), self._window_left(now)))
+
+    def _window_left(self, now: int) -> int:
+        self._find_laggards(now)
+        counted = [r.seen for peer, r in self._receivers.items() if peer not in self._lagging]
+        if not counted:
+            return self.settings.window
+        return self.settings.window - (self.sent_bytes - min(counted))
+
+    def _find_laggards(self, now: int) -> None:
+        if len(self._receivers) < 2:
+            return
+        middle = median(r.seen for r in self._receivers.values())
+        for peer, receiver in self._receivers.items():
+            if middle - receiver.seen > self.settings.window // 2:
+                if receiver.behind_since is None:
+                    receiver.behind_since = now
+                elif now - receiver.behind_since > self.settings.patience:
+                    self._lagging.add(peer)
+            else:
+                receiver.behind_since = None
+                if peer in self._lagging and middle - receiver.seen < self.settings.window // 8:
+                    self._lagging.discard(peer)
+
+    def laggards(self) -> frozenset[int]:
+        """Receivers that no longer hold up the rest."""
+        return frozenset(self._lagging)
+
+    def next_deadline(self, now: int) -> int | None:
+        """When there will be something to spend; None while the window is full (a report opens it)."""
+        if self._window_left(now) <= 0:
+            return now + 5 * MS
+        if self._tokens > 0:
+            return now
+        return now + max(MS // 2, int((4096 - self._tokens) * SECOND / max(self.rate, 1.0)))
