@@ -1,0 +1,127 @@
+"""Opening paths beneath a tree's root: never through a symbolic link, never out of the tree or its file system."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+from collections import OrderedDict
+from pathlib import Path
+
+from l2sync.modtree import ROOT, TreePath, name, parent
+
+_OPENAT2 = 437
+_RESOLVE_NO_XDEV = 0x01
+_RESOLVE_NO_SYMLINKS = 0x04
+_RESOLVE_BENEATH = 0x08
+_RESOLVE = _RESOLVE_NO_XDEV | _RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH
+_LONGEST = 4000
+"""The kernel takes no path of 4096 bytes or more in one call; longer ones are walked in steps."""
+_OPEN_DIRECTORIES = 128
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""What opening a directory says when no such directory stands there (ELOOP: a link stands in the way)."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def open_beneath(directory: int, path: bytes, flags: int, mode: int = 0) -> int:
+    """``openat2`` that stays beneath ``directory``. Raises OSError: ELOOP at a link, EXDEV at another file system."""
+    while len(path) > _LONGEST:
+        cut = path.rfind(b"/", 0, _LONGEST)
+        step = open_beneath(directory, path[:cut], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return open_beneath(step, path[cut + 1 :], flags, mode)
+        finally:
+            os.close(step)
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, _RESOLVE)
+    while True:
+        fd = int(_libc.syscall(_OPENAT2, directory, path or b".", ctypes.byref(how), ctypes.sizeof(how)))
+        if fd >= 0:
+            return fd
+        code = ctypes.get_errno()
+        if code not in (errno.EAGAIN, errno.EINTR):
+            raise OSError(code, os.strerror(code), os.fsdecode(path))
+
+
+def sync_file_system(fd: int) -> None:
+    """Make durable all that was written to the file system that ``fd`` is on. Raises OSError."""
+    if _libc.syncfs(fd) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+class Beneath:
+    """A tree's root directory, held open; every access to the tree starts here."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        status = os.fstat(self.fd)
+        self.device = status.st_dev
+        self.identity = (status.st_dev, status.st_ino)
+
+    def open(self, path: bytes, flags: int, mode: int = 0) -> int:
+        """A file descriptor of what stands at ``path``. Raises OSError."""
+        return open_beneath(self.fd, path, flags, mode)
+
+    def close(self) -> None:
+        """Let go of the root."""
+        os.close(self.fd)
+
+
+class Directories:
+    """Directories kept open during one operation, so that a file costs no walk from the root.
+
+    They are to be closed soon: a directory that somebody moves away stays reachable by its descriptor.
+    """
+
+    def __init__(self, beneath: Beneath) -> None:
+        self._beneath = beneath
+        self._open: OrderedDict[bytes, int] = OrderedDict()
+
+    def __enter__(self) -> Directories:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    def get(self, path: TreePath) -> int:
+        """A descriptor of the directory at ``path``, good until the next few calls. Raises OSError."""
+        if path == ROOT:
+            return self._beneath.fd
+        fd = self._open.get(path)
+        if fd is None:
+            if len(self._open) >= _OPEN_DIRECTORIES:
+                os.close(self._open.popitem(last=False)[1])
+            fd = self._open[path] = self._beneath.open(path, DIRECTORY)
+        return fd
+
+    def forget(self, path: TreePath) -> None:
+        """The directory at ``path`` is gone, or another one."""
+        below = path + b"/"
+        for known in [one for one in self._open if one == path or one.startswith(below)]:
+            os.close(self._open.pop(known))
+
+    def stat(self, path: TreePath) -> os.stat_result | None:
+        """What stands at ``path``, links not followed; None if nothing does. Raises OSError for other troubles."""
+        try:
+            if path == ROOT:
+                return os.fstat(self._beneath.fd)
+            return os.stat(name(path), dir_fd=self.get(parent(path)), follow_symlinks=False)
+        except OSError as error:
+            if error.errno in NOT_THERE:
+                return None
+            raise
+
+
+def is_regular(status: os.stat_result) -> bool:
+    """Whether it is a plain file."""
+    return stat.S_ISREG(status.st_mode)

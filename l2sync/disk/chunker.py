@@ -1,0 +1,100 @@
+"""A file's content as chunks of equal length, each named by its BLAKE3 hash."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from blake3 import blake3
+
+from l2sync.modtree import CHUNK_RECORD, Kind, Observation
+
+from .beneath import is_regular
+from .look import signature
+
+SMALLEST = 128 << 10
+MOST_CHUNKS = 4096
+_TICK_NS = 10_000_000
+"""Two writes within one tick of the kernel's clock may leave the same times behind."""
+
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""How files are opened for reading; not blocking, in case a pipe has taken the file's place."""
+
+
+class Unsettled(Exception):
+    """The file changed while it was read."""
+
+
+def chunk_size(size: int, before: Observation | None = None) -> int:
+    """The chunk length for a file of ``size`` bytes, in bytes.
+
+    The length used for the version before is kept while it gives at most twice the chunks wanted and not less than
+    a sixteenth, so that a growing file keeps the names of its chunks.
+    """
+    best = SMALLEST
+    while best * MOST_CHUNKS < size:
+        best *= 2
+    if before is not None and before.kind is Kind.FILE and len(before.chunks) > CHUNK_RECORD:
+        kept = int.from_bytes(before.chunks[32:CHUNK_RECORD], "big")
+        if SMALLEST <= kept and best <= kept * 2 and kept <= best * 16:
+            return kept
+    return best
+
+
+def read_chunks(fd: int, size: int, length: int) -> bytes:
+    """The packed chunk records of an open file, read once from its start. Raises Unsettled when it ends early."""
+    records = []
+    left = size
+    offset = 0
+    while left:
+        want = min(length, left)
+        data = os.pread(fd, want, offset)
+        if len(data) != want:
+            data = _rest(fd, data, want, offset)
+        records.append(blake3(data).digest() + want.to_bytes(4, "big"))
+        left -= want
+        offset += want
+    return b"".join(records)
+
+
+def _rest(fd: int, data: bytes, want: int, offset: int) -> bytes:
+    while len(data) < want:
+        more = os.pread(fd, want - len(data), offset + len(data))
+        if not more:
+            raise Unsettled
+        data += more
+    return data
+
+
+def hash_file(
+    child: bytes, directory: int, before: Observation | None = None, length: int | None = None
+) -> tuple[os.stat_result, bytes]:
+    """Read a file once: what stat says of it, and its packed chunks.
+
+    Raises Unsettled when it changed meanwhile or is no plain file any more, OSError for other troubles.
+    """
+    try:
+        fd = os.open(child, READ | os.O_NOATIME, dir_fd=directory)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+            raise Unsettled from error
+        raise
+    try:
+        status = os.fstat(fd)
+        if not is_regular(status):
+            raise Unsettled
+        _wait_for_the_tick(status)
+        chunks = read_chunks(fd, status.st_size, length or chunk_size(status.st_size, before))
+        if signature(os.fstat(fd)) != signature(status):
+            raise Unsettled
+        return status, chunks
+    finally:
+        os.close(fd)
+
+
+def _wait_for_the_tick(status: os.stat_result) -> None:
+    """A file written this very moment could be written again without its times' telling: let the moment pass."""
+    age = time.time_ns() - status.st_ctime_ns
+    if 0 <= age < _TICK_NS:
+        time.sleep((_TICK_NS - age) / 1e9)

@@ -1,0 +1,122 @@
+"""What a stat call tells of a path: its kind, its signature, whether it looks like an entry."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+
+from l2sync.modtree import Entry, Kind, Observation, TreePath
+
+_SIGNATURE = struct.Struct(">QQqqIII")
+_CTIME = slice(24, 32)
+_KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIR, stat.S_IFLNK: Kind.LINK}
+
+
+def kind_of(status: os.stat_result) -> Kind | None:
+    """The kind of what was looked at; None for kinds that are not kept in sync."""
+    return _KINDS.get(stat.S_IFMT(status.st_mode))
+
+
+def signature(status: os.stat_result) -> bytes:
+    """Bytes that change whenever the file does: inode, size, mtime, ctime, mode, owner.
+
+    The device is left out, since its number changes from boot to boot. A directory's signature holds only its
+    attributes, which are all that its entry says.
+    """
+    if stat.S_ISDIR(status.st_mode):
+        return _SIGNATURE.pack(0, 0, status.st_mtime_ns, 0, status.st_mode, status.st_uid, status.st_gid)
+    return _SIGNATURE.pack(
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_mode,
+        status.st_uid,
+        status.st_gid,
+    )
+
+
+def without_ctime(signed: bytes) -> bytes:
+    """A signature that making or removing another hard link does not change."""
+    return signed[: _CTIME.start] + signed[_CTIME.stop :]
+
+
+def signed_mtime(signed: bytes) -> int:
+    """The modification time in a signature, in ns."""
+    return int(_SIGNATURE.unpack(signed)[2])
+
+
+def same_attributes(entry: Observation, status: os.stat_result) -> bool:
+    """Whether kind, mode, owner, time and (for a file) size are those of the entry."""
+    return (
+        kind_of(status) is entry.kind
+        and stat.S_IMODE(status.st_mode) == entry.mode
+        and status.st_uid == entry.uid
+        and status.st_gid == entry.gid
+        and status.st_mtime_ns == entry.mtime_ns
+        and (entry.kind is not Kind.FILE or status.st_size == entry.size)
+    )
+
+
+def same_content(entry: Entry, other: Entry | None) -> bool:
+    """Whether both are plain files with the same bytes."""
+    return (
+        other is not None
+        and entry.kind is Kind.FILE
+        and other.kind is Kind.FILE
+        and entry.size == other.size
+        and entry.chunks == other.chunks
+    )
+
+
+def observation(path: TreePath, status: os.stat_result, target: bytes = b"", chunks: bytes = b"") -> Observation:
+    """What a look at the disk found. Raises ValueError for kinds that are not kept in sync."""
+    kind = kind_of(status)
+    if kind is None:
+        raise ValueError("a kind that is not kept in sync")
+    return Observation(
+        path=path,
+        kind=kind,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        mtime_ns=status.st_mtime_ns,
+        size=status.st_size if kind is Kind.FILE else 0,
+        target=target,
+        chunks=chunks,
+    )
+
+
+def set_attributes(entry: Entry, child: bytes, directory: int, status: os.stat_result | None = None) -> None:
+    """Give a directory's child the owner, mode and time of its entry; ``status`` is what is known of it now.
+
+    The owner comes first, because changing it takes away set-user-id; the time last. Raises OSError.
+    """
+    if status is None or (status.st_uid, status.st_gid) != (entry.uid, entry.gid):
+        os.chown(child, entry.uid, entry.gid, dir_fd=directory, follow_symlinks=False)
+        status = None
+    if entry.kind is not Kind.LINK and (status is None or stat.S_IMODE(status.st_mode) != entry.mode):
+        _chmod(child, directory, entry.mode)
+    os.utime(child, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=directory, follow_symlinks=False)
+
+
+def set_open_attributes(entry: Entry, fd: int) -> None:
+    """The same for an open file or directory. Raises OSError."""
+    status = os.fstat(fd)
+    if (status.st_uid, status.st_gid) != (entry.uid, entry.gid):
+        os.fchown(fd, entry.uid, entry.gid)
+        status = os.fstat(fd)
+    if stat.S_IMODE(status.st_mode) != entry.mode:
+        os.fchmod(fd, entry.mode)
+    os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
+
+
+def _chmod(child: bytes, directory: int, mode: int) -> None:
+    # O_PATH with O_NOFOLLOW: a link put there in the meantime must not lead the change elsewhere.
+    fd = os.open(child, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        if not stat.S_ISLNK(os.fstat(fd).st_mode):
+            os.chmod(b"/proc/self/fd/%d" % fd, mode)
+    finally:
+        os.close(fd)
