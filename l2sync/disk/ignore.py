@@ -1,0 +1,74 @@
+"""What is not looked at: the agent's own directory, and what the patterns of the tree and its options name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from pathspec import GitIgnoreSpec
+
+from l2sync.modtree import PRIVATE, TreePath
+
+from .beneath import Beneath
+from .chunker import READ
+
+FILE = b".l2syncignore"
+"""Patterns in gitignore's language, in the tree's root; itself kept in sync like any file."""
+_LONGEST = 1 << 20
+
+
+class Ignore:
+    """The patterns in force. They bear on what is seen, not on what other nodes send."""
+
+    def __init__(self, patterns: Iterable[str] = ()) -> None:
+        self._fixed = tuple(patterns)
+        self._text: bytes | None = None
+        self._spec: GitIgnoreSpec | None = None
+        self._compile(b"")
+
+    def refresh(self, beneath: Beneath) -> bool:
+        """Read the tree's own patterns again; True when they have changed. Unreadable ones stay as they were."""
+        try:
+            text = _read(beneath)
+        except OSError:
+            return False
+        if text == self._text:
+            return False
+        first = self._text is None
+        self._text = text
+        self._compile(text)
+        return not first
+
+    def __call__(self, path: TreePath, directory: bool) -> bool:
+        """Whether this path is not looked at; the directories above it are for the caller to ask."""
+        if path == PRIVATE or path.startswith(PRIVATE + b"/"):
+            return True
+        if self._spec is None:
+            return False
+        text = path.decode("utf-8", "surrogateescape")
+        return bool(self._spec.match_file(text + "/" if directory else text))
+
+    def any_above(self, path: TreePath) -> bool:
+        """Whether one of the directories above is not looked at."""
+        at = path.find(b"/")
+        while at >= 0:
+            if self(TreePath(path[:at]), True):
+                return True
+            at = path.find(b"/", at + 1)
+        return False
+
+    def _compile(self, text: bytes) -> None:
+        lines = [*self._fixed, *text.decode("utf-8", "surrogateescape").splitlines()]
+        lines = [line for line in lines if line.strip() and not line.startswith("#")]
+        self._spec = GitIgnoreSpec.from_lines(lines) if lines else None
+
+
+def _read(beneath: Beneath) -> bytes:
+    try:
+        fd = beneath.open(FILE, READ)
+    except FileNotFoundError:
+        return b""
+    try:
+        return os.read(fd, _LONGEST)
+    finally:
+        os.close(fd)

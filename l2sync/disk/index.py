@@ -1,0 +1,265 @@
+"""The index of one tree: every entry known, with the signature of the file it was last seen to stand for."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from l2sync.modtree import CHUNK_RECORD, Entry, Kind, TreePath, pack_entry, unpack_entry
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS entry(id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, kind INTEGER NOT NULL,
+    packed BLOB NOT NULL, signature BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS chunk(hash INTEGER NOT NULL, entry INTEGER NOT NULL, offset INTEGER NOT NULL,
+    PRIMARY KEY(hash, entry, offset)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS journal(batch TEXT NOT NULL, packed BLOB NOT NULL);
+CREATE TEMP TABLE wanted_path(path BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TEMP TABLE wanted_hash(hash INTEGER PRIMARY KEY);
+"""
+_CANDIDATES = 4
+"""So many local places of one chunk are tried, at the most."""
+_PAGE = 256
+
+
+class Row(NamedTuple):
+    """What the index holds of one path; ``signature`` is empty where the disk has to be read to know."""
+
+    id: int
+    kind: Kind
+    packed: bytes
+    signature: bytes
+
+    @property
+    def alive(self) -> bool:
+        """Whether something should stand there."""
+        return self.kind is not Kind.TOMBSTONE
+
+    def entry(self) -> Entry:
+        """The entry itself."""
+        return unpack_entry(self.packed)[0]
+
+
+class Place(NamedTuple):
+    """Where a local file may hold a chunk: to be verified, for the file may have changed."""
+
+    path: TreePath
+    offset: int
+
+
+class Index:
+    """An SQLite file in WAL mode; used by one thread at a time. Raises sqlite3.Error."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("PRAGMA temp_store=MEMORY")
+        self._db.execute("PRAGMA cache_size=-32768")
+        self._db.executescript(_SCHEMA)
+        if self.meta("replica") is None:
+            self.renew(None, 0)
+            self.set_meta("marker", secrets.token_hex(16))
+        self._next_id = 1 + int(self._db.execute("SELECT coalesce(max(id), 0) FROM entry").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    # --- meta -------------------------------------------------------------------------------------
+
+    def meta(self, key: str) -> str | None:
+        """One remembered value."""
+        row = self._db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Remember a value."""
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (key, value))
+
+    @property
+    def replica(self) -> int:
+        """Under which number this index's own writes are counted."""
+        return int(self.meta("replica") or 0)
+
+    @property
+    def counter(self) -> int:
+        """How many writes were counted."""
+        return int(self.meta("counter") or 0)
+
+    def renew(self, replica: int | None, counter: int) -> int:
+        """Count from now on under this replica (None: a new random one)."""
+        chosen = replica or secrets.randbits(63) + 1
+        self._db.execute("BEGIN IMMEDIATE")
+        self.set_meta("replica", str(chosen))
+        self.set_meta("counter", str(counter))
+        self._db.execute("COMMIT")
+        return chosen
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def load(self) -> Iterator[Entry]:
+        """Every entry, tombstones too, parents first."""
+        for (packed,) in self._db.execute("SELECT packed FROM entry ORDER BY path"):
+            yield unpack_entry(packed)[0]
+
+    def populated(self) -> bool:
+        """Whether anything but the root is known to stand in the tree."""
+        return self._db.execute("SELECT 1 FROM entry WHERE kind<>0 AND path<>x'' LIMIT 1").fetchone() is not None
+
+    def row(self, path: TreePath) -> Row | None:
+        """What is known of one path."""
+        found = self._db.execute("SELECT id, kind, packed, signature FROM entry WHERE path=?", (path,)).fetchone()
+        return None if found is None else Row(found[0], Kind(found[1]), found[2], found[3])
+
+    def rows(self, paths: Iterable[TreePath]) -> dict[TreePath, Row]:
+        """What is known of many paths; unknown ones are left out."""
+        self._db.execute("BEGIN")
+        try:
+            self._db.executemany("INSERT OR IGNORE INTO wanted_path VALUES(?)", ((path,) for path in paths))
+            found = self._db.execute(
+                "SELECT path, id, kind, packed, signature FROM wanted_path CROSS JOIN entry USING(path)"
+            ).fetchall()
+        finally:
+            self._db.execute("DELETE FROM wanted_path")
+            self._db.execute("COMMIT")
+        return {TreePath(path): Row(number, Kind(kind), packed, sig) for path, number, kind, packed, sig in found}
+
+    def alive(self, under: TreePath | None = None) -> dict[TreePath, bytes]:
+        """Signatures of all that should stand in the tree, or strictly below a directory."""
+        query = "SELECT path, signature FROM entry WHERE kind<>0"
+        if not under:
+            found = self._db.execute(query + ("" if under is None else " AND path<>x''"))
+        else:
+            found = self._db.execute(query + " AND path>? AND path<?", (under + b"/", under + b"0"))
+        return {TreePath(path): sig for path, sig in found}
+
+    def children(self, directory: TreePath) -> dict[TreePath, bytes]:
+        """Signatures of what should stand directly in a directory, with no walk through what is deeper."""
+        low, high = (directory + b"/", directory + b"0") if directory else (b"", None)
+        found: dict[TreePath, bytes] = {}
+        cursor, skip = low, len(low)
+        while True:
+            page = self._db.execute(
+                "SELECT path, kind, signature FROM entry WHERE path>? ORDER BY path LIMIT ?", (cursor, _PAGE)
+            ).fetchall()
+            for path, kind, sig in page:
+                if high is not None and path >= high:
+                    return found
+                deep = path.find(b"/", skip)
+                if deep >= 0:
+                    # The smallest bytes after everything below this child: "/" is followed by "0", here excluded.
+                    cursor = path[:deep] + b"/\xff\xff\xff\xff"
+                    break
+                cursor = path
+                if kind:
+                    found[TreePath(path)] = sig
+            else:
+                if len(page) < _PAGE:
+                    return found
+
+    def find_chunks(self, hashes: Iterable[bytes]) -> dict[bytes, list[Place]]:
+        """Local places of these chunks, as far as 64 bits of their hashes tell."""
+        wanted = {_short(one): one for one in hashes}
+        if not wanted or self._db.execute("SELECT 1 FROM chunk LIMIT 1").fetchone() is None:
+            return {}
+        self._db.execute("BEGIN")
+        try:
+            self._db.executemany("INSERT OR IGNORE INTO wanted_hash VALUES(?)", ((short,) for short in wanted))
+            rows = self._db.execute(
+                "SELECT hash, path, offset FROM wanted_hash CROSS JOIN chunk USING(hash) JOIN entry ON entry.id=entry"
+            )
+            found: dict[bytes, list[Place]] = {}
+            for short, path, offset in rows:
+                places = found.setdefault(wanted[short], [])
+                if len(places) < _CANDIDATES:
+                    places.append(Place(TreePath(path), offset))
+        finally:
+            self._db.execute("DELETE FROM wanted_hash")
+            self._db.execute("COMMIT")
+        return found
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    def put(self, records: list[tuple[Entry, bytes]], counter: int | None = None, batch: str | None = None) -> None:
+        """Write entries with their signatures, and the counter, durably; a batch's journal is closed with it."""
+        old = self.rows(entry.path for entry, _ in records)
+        gone: list[tuple[int, int, int]] = []
+        made: list[tuple[int, int, int]] = []
+        rows = []
+        for entry, sig in records:
+            before = old.get(entry.path)
+            packed = pack_entry(entry)
+            if before is None:
+                number, self._next_id = self._next_id, self._next_id + 1
+                made += _chunk_rows(number, entry)
+            else:
+                number = before.id
+                known = before.entry()
+                if known.chunks != entry.chunks:
+                    gone += _chunk_rows(number, known)
+                    made += _chunk_rows(number, entry)
+            rows.append((number, entry.path, int(entry.kind), packed, sig))
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.executemany("DELETE FROM chunk WHERE hash=? AND entry=? AND offset=?", gone)
+            self._db.executemany("INSERT OR REPLACE INTO entry VALUES(?, ?, ?, ?, ?)", rows)
+            self._db.executemany("INSERT OR IGNORE INTO chunk VALUES(?, ?, ?)", made)
+            if counter is not None and counter > self.counter:
+                self.set_meta("counter", str(counter))
+            if batch is not None:
+                self._db.execute("DELETE FROM journal WHERE batch=?", (batch,))
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            self._db.execute("ROLLBACK")
+            raise
+
+    def set_signatures(self, signatures: Iterable[tuple[TreePath, bytes]]) -> None:
+        """Note that files look different to stat, though they hold what their entries say. Need not be durable."""
+        self._lazily("UPDATE entry SET signature=? WHERE path=?", [(sig, path) for path, sig in signatures])
+
+    # --- the journal of what is on its way in -----------------------------------------------------
+
+    def journal(self, batch: str, entries: Iterable[Entry]) -> None:
+        """Note what a batch will bring. Outlives the process; may be lost with the power, which costs versions only."""
+        self._lazily("INSERT INTO journal VALUES(?, ?)", [(batch, pack_entry(entry)) for entry in entries])
+
+    def journaled(self) -> list[Entry]:
+        """What batches that never ended would have brought."""
+        return [unpack_entry(packed)[0] for (packed,) in self._db.execute("SELECT packed FROM journal")]
+
+    def close_journal(self, batch: str | None) -> None:
+        """Forget a batch (None: all)."""
+        if batch is None:
+            self._lazily("DELETE FROM journal WHERE ? IS NULL", [(None,)])
+        else:
+            self._lazily("DELETE FROM journal WHERE batch=?", [(batch,)])
+
+    def _lazily(self, statement: str, rows: list[tuple[object, ...]]) -> None:
+        if not rows:
+            return
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.executemany(statement, rows)
+            finally:
+                self._db.execute("COMMIT")
+        finally:
+            self._db.execute("PRAGMA synchronous=FULL")
+
+
+def _short(digest: bytes) -> int:
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def _chunk_rows(number: int, entry: Entry) -> Iterator[tuple[int, int, int]]:
+    offset = 0
+    packed = entry.chunks
+    for at in range(0, len(packed), CHUNK_RECORD):
+        yield _short(packed[at : at + 8]), number, offset
+        offset += int.from_bytes(packed[at + 32 : at + CHUNK_RECORD], "big")
