@@ -37,7 +37,7 @@ def chunk_size(size: int, before: Observation | None = None) -> int:
         best *= 2
     if before is not None and before.kind is Kind.FILE and len(before.chunks) > CHUNK_RECORD:
         kept = int.from_bytes(before.chunks[32:CHUNK_RECORD], "big")
-        if SMALLEST <= kept and best <= kept * 2 and kept <= best * 16:
+        if kept >= SMALLEST and best <= kept * 2 and kept <= best * 16:
             return kept
     return best
 

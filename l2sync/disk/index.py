@@ -140,22 +140,21 @@ class Index:
 
     def children(self, directory: TreePath) -> dict[TreePath, bytes]:
         """Signatures of what should stand directly in a directory, with no walk through what is deeper."""
-        low, high = (directory + b"/", directory + b"0") if directory else (b"", None)
+        low, high = (directory + b"/", directory + b"0") if directory else (b"\0", None)
         found: dict[TreePath, bytes] = {}
-        cursor, skip = low, len(low)
+        cursor, skip = low, len(directory) + 1 if directory else 0
         while True:
             page = self._db.execute(
-                "SELECT path, kind, signature FROM entry WHERE path>? ORDER BY path LIMIT ?", (cursor, _PAGE)
+                "SELECT path, kind, signature FROM entry WHERE path>=? ORDER BY path LIMIT ?", (cursor, _PAGE)
             ).fetchall()
             for path, kind, sig in page:
                 if high is not None and path >= high:
                     return found
                 deep = path.find(b"/", skip)
                 if deep >= 0:
-                    # The smallest bytes after everything below this child: "/" is followed by "0", here excluded.
-                    cursor = path[:deep] + b"/\xff\xff\xff\xff"
+                    cursor = path[:deep] + b"0"  # the byte after "/": past all that is below this child
                     break
-                cursor = path
+                cursor = path + b"\0"
                 if kind:
                     found[TreePath(path)] = sig
             else:

@@ -1,0 +1,223 @@
+"""Looking at the tree: what differs from the index, by stat first and by content where stat does not tell."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from l2sync.modtree import PRIVATE, ROOT, Kind, Observation, TreePath, name, parent
+
+from .beneath import DIRECTORY, NOT_THERE, Beneath, Directories
+from .chunker import Unsettled, hash_file
+from .ignore import Ignore
+from .index import Index
+from .look import kind_of, observation, signature
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a scan came to."""
+
+    observations: list[Observation] = field(default_factory=list)
+    signatures: dict[TreePath, tuple[bytes, Observation]] = field(default_factory=dict)
+    """How stat sees each thing observed: goes into the index together with the entry made of it."""
+    refreshed: list[tuple[TreePath, bytes]] = field(default_factory=list)
+    """Files that look different to stat but hold what the index says."""
+    unsettled: set[TreePath] = field(default_factory=set)
+    """What changed while it was looked at, or could not be read: to be looked at again."""
+
+
+class Scanner:
+    """One scan of one tree."""
+
+    def __init__(self, beneath: Beneath, index: Index, ignore: Ignore) -> None:
+        self._beneath = beneath
+        self._index = index
+        self._ignore = ignore
+        self._found = Findings()
+        self._known: dict[TreePath, bytes] = {}
+        self._visited: set[TreePath] = set()
+        self._skipped: list[TreePath] = []
+        """Below these nothing can be said: ignored, on another file system, or unreadable."""
+
+    def whole(self) -> Findings:
+        """Look at everything."""
+        self._known = self._index.alive()
+        self._look(ROOT, os.fstat(self._beneath.fd))
+        self._walk(ROOT)
+        self._miss(self._known)
+        return self._done()
+
+    def some(self, paths: Iterable[TreePath]) -> Findings:
+        """Look at these paths, at the attributes of the directories they are in, and at what is new or gone below."""
+        wanted = {path for path in paths if not self._left_out(path)}
+        rows = self._index.rows(wanted | {parent(path) for path in wanted})
+        self._known = {path: row.signature for path, row in rows.items() if row.alive}
+        with Directories(self._beneath) as directories:
+            for path in sorted(wanted):
+                if path not in self._visited:
+                    self._look_at(path, directories)
+        return self._done()
+
+    # --- single paths -----------------------------------------------------------------------------
+
+    def _left_out(self, path: TreePath) -> bool:
+        return path == PRIVATE or path.startswith(PRIVATE + b"/") or self._ignore.any_above(path)
+
+    def _look_at(self, path: TreePath, directories: Directories) -> None:
+        try:
+            status = directories.stat(path)
+            if status is None:
+                self._vanished(path, directories)
+                return
+            directory = self._beneath.fd if path == ROOT else directories.get(parent(path))
+            if path != ROOT and parent(path) not in self._visited:
+                self._look(parent(path), os.fstat(directory))
+        except OSError:
+            self._found.unsettled.add(path)
+            return
+        if path != ROOT and self._ignore(path, kind_of(status) is Kind.DIR):
+            return
+        was_there = path in self._known
+        self._look(path, status, directory)
+        if kind_of(status) is Kind.DIR:
+            self._look_into(path, was_there)
+        elif was_there:
+            self._gone_below(path)
+
+    def _vanished(self, path: TreePath, directories: Directories) -> None:
+        """Nothing stands at ``path``; perhaps the directory it was in is gone too, and the one above."""
+        top = path
+        while top != ROOT:
+            above = parent(top)
+            status = directories.stat(above)
+            if status is not None and kind_of(status) is Kind.DIR:
+                if above not in self._visited:
+                    self._know(above)
+                    self._look(above, status)
+                break
+            top = above
+        if self._ignore(top, False) or self._ignore(top, True):
+            return
+        self._know(top)
+        if top in self._known:
+            self._missing(top)
+        self._gone_below(top)
+
+    def _gone_below(self, path: TreePath) -> None:
+        for below in self._index.alive(path):
+            if below not in self._visited:
+                self._missing(below)
+
+    def _know(self, path: TreePath) -> None:
+        row = self._index.row(path)
+        if row is not None and row.alive:
+            self._known[path] = row.signature
+
+    def _look_into(self, path: TreePath, was_there: bool) -> None:
+        """A directory that is new is walked; of one that is known, its children are compared."""
+        if not was_there:
+            self._walk(path)
+            return
+        children = self._index.children(path)
+        self._known.update(children)
+        self._walk(path, into=lambda child: child not in children)
+        for child in children:
+            if child not in self._visited and not self._cannot_tell(child):
+                self._missing(child)
+                self._gone_below(child)
+
+    # --- walking ----------------------------------------------------------------------------------
+
+    def _walk(self, top: TreePath, into: Callable[[TreePath], bool] | None = None) -> None:
+        waiting = [top]
+        while waiting:
+            path = waiting.pop()
+            try:
+                fd = self._beneath.open(path, DIRECTORY)
+            except OSError as error:
+                self._skipped.append(path)
+                if error.errno in NOT_THERE:
+                    self._found.unsettled.add(path)
+                continue
+            try:
+                for child, status in self._list(path, fd):
+                    self._look(child, status, fd)
+                    if kind_of(status) is Kind.DIR and (into is None or into(child)):
+                        waiting.append(child)
+            except OSError:
+                self._skipped.append(path)
+                self._found.unsettled.add(path)
+            finally:
+                os.close(fd)
+
+    def _list(self, path: TreePath, fd: int) -> Iterable[tuple[TreePath, os.stat_result]]:
+        prefix = path + b"/" if path else b""
+        with os.scandir(fd) as listing:
+            for item in listing:
+                child = TreePath(prefix + os.fsencode(item.name))
+                try:
+                    directory = item.is_dir(follow_symlinks=False)
+                    if self._ignore(child, directory):
+                        self._skipped.append(child)
+                        continue
+                    status = item.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    self._found.unsettled.add(child)
+                    self._skipped.append(child)
+                    continue
+                yield child, status
+
+    # --- comparing --------------------------------------------------------------------------------
+
+    def _look(self, path: TreePath, status: os.stat_result, directory: int = -1) -> None:
+        """Compare one thing with the index."""
+        self._visited.add(path)
+        kind = kind_of(status)
+        if kind is None:
+            if path in self._known:
+                self._missing(path)
+            return
+        sig = signature(status)
+        if self._known.get(path) == sig:
+            return
+        row = self._index.row(path)
+        before = row.entry() if row is not None and row.alive else None
+        target = chunks = b""
+        try:
+            if kind is Kind.LINK:
+                target = os.readlink(name(path), dir_fd=directory)
+            elif kind is Kind.FILE:
+                status, chunks = hash_file(name(path), directory, before)
+        except (Unsettled, OSError):
+            self._found.unsettled.add(path)
+            self._skipped.append(path)
+            return
+        seen = observation(path, status, target, chunks)
+        sig = signature(status)
+        if before is not None and before.same_state(seen):
+            self._found.refreshed.append((path, sig))
+            return
+        self._found.observations.append(seen)
+        self._found.signatures[path] = (sig, seen)
+
+    def _missing(self, path: TreePath) -> None:
+        self._visited.add(path)
+        seen = Observation(path=path, kind=Kind.TOMBSTONE)
+        self._found.observations.append(seen)
+        self._found.signatures[path] = (b"", seen)
+
+    def _miss(self, known: Iterable[TreePath]) -> None:
+        """Report what is known and was not met on the way."""
+        gone = [path for path in known if path not in self._visited]
+        for path in gone:
+            if not self._cannot_tell(path):
+                self._missing(path)
+
+    def _cannot_tell(self, path: TreePath) -> bool:
+        return any(not top or path == top or path.startswith(top + b"/") for top in self._skipped)
+
+    def _done(self) -> Findings:
+        self._found.observations.sort(key=lambda seen: seen.path)
+        return self._found
