@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from l2sync.modtree import PRIVATE, ROOT, Kind, Observation, TreePath, name, parent
+from l2sync.modtree import PRIVATE, ROOT, Kind, Observation, TreePath, ancestors, name, parent
 
 from .beneath import DIRECTORY, NOT_THERE, Beneath, Directories
 from .chunker import Unsettled, hash_file
@@ -38,7 +38,9 @@ class Scanner:
         self._found = Findings()
         self._known: dict[TreePath, bytes] = {}
         self._visited: set[TreePath] = set()
-        self._skipped: list[TreePath] = []
+        self._turned: set[TreePath] = set()
+        """Known things that are of another kind now."""
+        self._skipped: set[TreePath] = set()
         """Below these nothing can be said: ignored, on another file system, or unreadable."""
 
     def whole(self) -> Findings:
@@ -122,9 +124,11 @@ class Scanner:
             return
         children = self._index.children(path)
         self._known.update(children)
-        self._walk(path, into=lambda child: child not in children)
+        self._walk(path, into=lambda child: child not in children or child in self._turned)
         for child in children:
-            if child not in self._visited and not self._cannot_tell(child):
+            if child in self._turned:
+                self._gone_below(child)
+            elif child not in self._visited and not self._cannot_tell(child):
                 self._missing(child)
                 self._gone_below(child)
 
@@ -137,7 +141,7 @@ class Scanner:
             try:
                 fd = self._beneath.open(path, DIRECTORY)
             except OSError as error:
-                self._skipped.append(path)
+                self._skipped.add(path)
                 if error.errno in NOT_THERE:
                     self._found.unsettled.add(path)
                 continue
@@ -147,7 +151,7 @@ class Scanner:
                     if kind_of(status) is Kind.DIR and (into is None or into(child)):
                         waiting.append(child)
             except OSError:
-                self._skipped.append(path)
+                self._skipped.add(path)
                 self._found.unsettled.add(path)
             finally:
                 os.close(fd)
@@ -160,12 +164,12 @@ class Scanner:
                 try:
                     directory = item.is_dir(follow_symlinks=False)
                     if self._ignore(child, directory):
-                        self._skipped.append(child)
+                        self._skipped.add(child)
                         continue
                     status = item.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     self._found.unsettled.add(child)
-                    self._skipped.append(child)
+                    self._skipped.add(child)
                     continue
                 yield child, status
 
@@ -178,12 +182,15 @@ class Scanner:
         if kind is None:
             if path in self._known:
                 self._missing(path)
+                self._turned.add(path)
             return
         sig = signature(status)
         if self._known.get(path) == sig:
             return
         row = self._index.row(path)
         before = row.entry() if row is not None and row.alive else None
+        if before is not None and before.kind is not kind:
+            self._turned.add(path)
         target = chunks = b""
         try:
             if kind is Kind.LINK:
@@ -192,7 +199,7 @@ class Scanner:
                 status, chunks = hash_file(name(path), directory, before)
         except (Unsettled, OSError):
             self._found.unsettled.add(path)
-            self._skipped.append(path)
+            self._skipped.add(path)
             return
         seen = observation(path, status, target, chunks)
         sig = signature(status)
@@ -216,7 +223,7 @@ class Scanner:
                 self._missing(path)
 
     def _cannot_tell(self, path: TreePath) -> bool:
-        return any(not top or path == top or path.startswith(top + b"/") for top in self._skipped)
+        return path in self._skipped or any(above in self._skipped for above in ancestors(path))
 
     def _done(self) -> Findings:
         self._found.observations.sort(key=lambda seen: seen.path)

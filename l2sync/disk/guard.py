@@ -1,0 +1,146 @@
+"""Whether a tree can be trusted now: its root in place and marked as ours, writable, with room."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from l2sync.modtree import PRIVATE
+
+from .beneath import Beneath
+from .index import Index
+
+MARKER = PRIVATE + b"/id"
+_PROBE = b"probe"
+_ROOM = 4 << 20
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Paused(Exception):
+    """Nothing may be taken from the tree or put into it now; ``reason`` says why, for status and log."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def pausing(error: OSError) -> str | None:
+    """The reason to pause that lies in an error; None for troubles of a single file."""
+    if error.errno in _NO_ROOM:
+        return "no space left on the tree's file system"
+    if error.errno == errno.EROFS:
+        return "the tree's file system is read-only"
+    if error.errno == errno.ESTALE:
+        return "the tree's file system is gone"
+    return None
+
+
+class Guard:
+    """Holds the root open, and looks before each operation whether it still is the tree that the index knows."""
+
+    def __init__(self, root: Path, index: Index) -> None:
+        self._root = root
+        self._index = index
+        self._beneath: Beneath | None = None
+        self._full = False
+
+    def check(self) -> Beneath:
+        """The root, fit for use. Raises Paused."""
+        beneath = self._opened()
+        self._check_marker(beneath)
+        if self._full:
+            self._check_room(beneath)
+        return beneath
+
+    def note(self, error: OSError) -> str | None:
+        """Take note of an error; the reason when the tree must pause for it."""
+        if error.errno in _NO_ROOM:
+            self._full = True
+        return pausing(error)
+
+    def close(self) -> None:
+        """Let go of the root."""
+        if self._beneath is not None:
+            self._beneath.close()
+            self._beneath = None
+
+    def _opened(self) -> Beneath:
+        try:
+            status = os.stat(self._root)
+            if self._beneath is not None and self._beneath.identity != (status.st_dev, status.st_ino):
+                self.close()
+            if self._beneath is None:
+                self._beneath = Beneath(self._root)
+        except OSError as error:
+            self.close()
+            raise Paused(f"the root {self._root} cannot be opened: {error.strerror}") from error
+        if os.fstatvfs(self._beneath.fd).f_flag & os.ST_RDONLY:
+            raise Paused("the tree's file system is read-only")
+        return self._beneath
+
+    def _check_marker(self, beneath: Beneath) -> None:
+        """The marker tells the tree from the empty directory that an unmounted disk leaves behind."""
+        wanted = (self._index.meta("marker") or "").encode()
+        found = _read_marker(beneath)
+        if found == wanted:
+            return
+        if self._index.populated():
+            what = "is not marked" if found is None else "carries the mark of another tree"
+            file = self._root / os.fsdecode(MARKER)
+            raise Paused(
+                f"the root {self._root} {what}: is its disk mounted? "
+                f"(if it is the right directory, write {wanted.decode()} into {file})"
+            )
+        try:
+            _write_marker(beneath, wanted)
+        except OSError as error:
+            raise Paused(self.note(error) or f"the root cannot be marked: {error.strerror}") from error
+
+    def _check_room(self, beneath: Beneath) -> None:
+        """Once full, the tree pauses until a few MB can be had."""
+        try:
+            directory = beneath.open(PRIVATE, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+                fd = os.open(_PROBE, flags, 0o600, dir_fd=directory)
+                try:
+                    os.posix_fallocate(fd, 0, _ROOM)
+                finally:
+                    os.close(fd)
+                    os.unlink(_PROBE, dir_fd=directory)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            raise Paused(pausing(error) or f"the tree cannot be written: {error.strerror}") from error
+        self._full = False
+
+
+def _read_marker(beneath: Beneath) -> bytes | None:
+    try:
+        fd = beneath.open(MARKER, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None
+        raise Paused(f"the tree's mark cannot be read: {error.strerror}") from error
+    try:
+        return os.read(fd, 256).strip()
+    finally:
+        os.close(fd)
+
+
+def _write_marker(beneath: Beneath, text: bytes) -> None:
+    before = os.fstat(beneath.fd)
+    try:
+        os.mkdir(PRIVATE, 0o700, dir_fd=beneath.fd)
+    except FileExistsError:
+        pass
+    else:
+        # The directory is not part of the tree, and making it must not look like a change of the tree.
+        os.utime(beneath.fd, ns=(before.st_atime_ns, before.st_mtime_ns))
+    fd = beneath.open(MARKER, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(fd, text + b"\n")
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,229 @@
+"""Files on their way in: written aside in the tree's own file system, complete before they are shown."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from l2sync.modtree import PRIVATE, Chunk, Entry, Kind, TreePath
+
+from .beneath import DIRECTORY, Beneath, sync_file_system
+from .look import set_open_attributes
+
+AREA = PRIVATE + b"/staging"
+_OPEN_FILES = 64
+_FEW = 16
+"""Up to so many files are made durable one by one; beyond, the whole file system at once is faster."""
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class StagedFile:
+    """A file being completed; ``left`` chunks are still to come, ``used`` when it has been moved into the tree."""
+
+    __slots__ = ("entry", "left", "made", "name", "used")
+
+    def __init__(self, entry: Entry, name: bytes, left: int) -> None:
+        self.entry = entry
+        self.name = name
+        self.left = left
+        self.made = False
+        self.used = False
+
+
+class StagedBatch:
+    """The staged files of one batch, in a directory of their own."""
+
+    def __init__(self, beneath: Beneath, label: str) -> None:
+        self.label = label
+        self._beneath = beneath
+        path = AREA + b"/" + label.encode()
+        for part in (PRIVATE, AREA, path):
+            with contextlib.suppress(FileExistsError):
+                _make_aside(beneath, part)
+        self.fd = beneath.open(path, DIRECTORY)
+        self.files: dict[TreePath, StagedFile] = {}
+        self.by_content: dict[bytes, list[StagedFile]] = {}
+        self._places: dict[int, list[tuple[StagedFile, int]]] = {}
+        self._open: OrderedDict[bytes, int] = OrderedDict()
+        self._unsynced: list[bytes] = []
+        self._count = 0
+
+    def expect(self, entry: Entry, numbers: dict[bytes, int]) -> None:
+        """Make room for a file whose chunks have these numbers in the batch. Raises KeyError for an unknown chunk."""
+        chunks = entry.chunk_list()
+        places = [numbers[chunk.hash] for chunk in chunks]
+        file = StagedFile(entry, self.fresh_name(), len(chunks))
+        offset = 0
+        for number, chunk in zip(places, chunks, strict=True):
+            self._places.setdefault(number, []).append((file, offset))
+            offset += chunk.length
+        self.files[entry.path] = file
+        self.by_content.setdefault(entry.chunks, []).append(file)
+
+    def fresh_name(self) -> bytes:
+        """A name in the batch's directory that nothing has yet."""
+        self._count += 1
+        return b"%x" % self._count
+
+    @property
+    def missing(self) -> list[int]:
+        """Numbers of the chunks still to come."""
+        return sorted(self._places)
+
+    def awaits(self, number: int) -> bool:
+        """Whether this chunk is still to come."""
+        return number in self._places
+
+    def write(self, number: int, data: bytes) -> None:
+        """Put a chunk where it belongs; one that is not awaited is passed over. Raises OSError."""
+        for file, offset in self._places.pop(number, ()):
+            if file.left == 1 and not file.made:
+                self._write_whole(file, data)
+                continue
+            fd = self._descriptor(file)
+            _write_all(fd, data, offset)
+            file.left -= 1
+            if not file.left:
+                self._finish(file, fd)
+
+    def make_empty(self, entry: Entry) -> None:
+        """Stage a file without content. Raises OSError."""
+        file = StagedFile(entry, self.fresh_name(), 1)
+        self._write_whole(file, b"")
+        self.files[entry.path] = file
+
+    def copy_open(self, entry: Entry, source: int) -> StagedFile:
+        """Stage a copy of an open file, in the file system itself where it can. Raises OSError."""
+        file = StagedFile(entry, self.fresh_name(), 0)
+        fd = os.open(file.name, _CREATE, 0o600, dir_fd=self.fd)
+        try:
+            copy_range(source, fd, entry.size, 0, 0)
+            set_open_attributes(entry, fd)
+        finally:
+            os.close(fd)
+        file.made = True
+        self._unsynced.append(file.name)
+        return file
+
+    def sync(self) -> None:
+        """Make durable what was completed since the last call. Raises OSError."""
+        if len(self._unsynced) > _FEW:
+            sync_file_system(self.fd)
+        else:
+            for staged in self._unsynced:
+                with contextlib.suppress(FileNotFoundError):
+                    fd = os.open(staged, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd)
+                    try:
+                        os.fdatasync(fd)
+                    finally:
+                        os.close(fd)
+        self._unsynced.clear()
+
+    def close(self) -> None:
+        """Forget the batch and what is left of its files."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+        path = AREA + b"/" + self.label.encode()
+        with contextlib.suppress(OSError):
+            for left in os.listdir(self.fd):
+                os.unlink(left, dir_fd=self.fd)
+            _drop_aside(self._beneath, path)
+        os.close(self.fd)
+
+    def _write_whole(self, file: StagedFile, data: bytes) -> None:
+        fd = os.open(file.name, _CREATE, 0o600, dir_fd=self.fd)
+        try:
+            file.made = True
+            _write_all(fd, data, 0)
+            set_open_attributes(file.entry, fd)
+        finally:
+            os.close(fd)
+        file.left = 0
+        self._unsynced.append(file.name)
+
+    def _descriptor(self, file: StagedFile) -> int:
+        fd = self._open.get(file.name)
+        if fd is not None:
+            self._open.move_to_end(file.name)
+            return fd
+        if len(self._open) >= _OPEN_FILES:
+            os.close(self._open.popitem(last=False)[1])
+        fd = os.open(file.name, _WRITE if file.made else _CREATE, 0o600, dir_fd=self.fd)
+        file.made = True
+        self._open[file.name] = fd
+        return fd
+
+    def _finish(self, file: StagedFile, fd: int) -> None:
+        set_open_attributes(file.entry, fd)
+        os.close(self._open.pop(file.name))
+        self._unsynced.append(file.name)
+
+
+def clear(beneath: Beneath) -> None:
+    """Remove all that earlier runs left staged."""
+    with contextlib.suppress(OSError):
+        area = beneath.open(AREA, DIRECTORY)
+        try:
+            for left in os.listdir(area):
+                shutil.rmtree(left, ignore_errors=True, dir_fd=area)
+        finally:
+            os.close(area)
+
+
+def copy_range(source: int, target: int, count: int, source_offset: int, target_offset: int) -> None:
+    """Copy bytes between open files, shared or copied by the kernel. Raises OSError."""
+    left = count
+    while left:
+        try:
+            done = os.copy_file_range(source, target, left, source_offset, target_offset)
+        except OSError:
+            done = _write_all(target, os.pread(source, min(left, 1 << 20), source_offset), target_offset)
+        if not done:
+            raise OSError("the source ended early")
+        left -= done
+        source_offset += done
+        target_offset += done
+
+
+def chunk_numbers(chunks: Iterable[Chunk]) -> dict[bytes, int]:
+    """Each chunk's number in a batch's table, by its hash."""
+    return {chunk.hash: number for number, chunk in enumerate(chunks)}
+
+
+def needs_content(entry: Entry) -> bool:
+    """Whether the entry stands for bytes that have to come from somewhere."""
+    return entry.kind is Kind.FILE and entry.size > 0
+
+
+def _write_all(fd: int, data: bytes, offset: int) -> int:
+    done = os.pwrite(fd, data, offset)
+    while done < len(data):
+        done += os.pwrite(fd, data[done:], offset + done)
+    return done
+
+
+def _make_aside(beneath: Beneath, path: bytes) -> None:
+    head, _, tail = path.rpartition(b"/")
+    if not head:
+        before = os.fstat(beneath.fd)
+        os.mkdir(tail, 0o700, dir_fd=beneath.fd)
+        os.utime(beneath.fd, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return
+    above = beneath.open(head, DIRECTORY)
+    try:
+        os.mkdir(tail, 0o700, dir_fd=above)
+    finally:
+        os.close(above)
+
+
+def _drop_aside(beneath: Beneath, path: bytes) -> None:
+    head, _, tail = path.rpartition(b"/")
+    above = beneath.open(head, DIRECTORY)
+    try:
+        os.rmdir(tail, dir_fd=above)
+    finally:
+        os.close(above)
