@@ -29,7 +29,7 @@ def make_key_file(file: Path) -> None:
 
 
 def read_keyring(file: Path, cluster_name: str, key: str = "cluster.key_file", config: str = "") -> Keyring:
-    """The keys in this file, the first one active. Raises Unusable where it is missing, open to others or unreadable."""
+    """The keys in this file, the first one active. Raises Unusable where it is missing, open to others or bad."""
 
     def unusable(reason: str, remedy: str) -> Unusable:
         return Unusable([Fault(config or str(file), key if config else "", f"{file}: {reason}", remedy)])

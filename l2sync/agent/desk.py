@@ -1,0 +1,180 @@
+"""A tree's desk: carries out what the node asks of one tree's disk, and tells the node what came of it.
+
+Whatever fails is an answer too: the node is never left waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import outcome
+import structlog
+
+from l2sync.modtree import Chunk, Entry, Observation, Target, TreePath
+from l2sync.node import api
+
+from .worker import Worker
+
+T = TypeVar("T")
+Report = Callable[[api.DiskEvent], None]
+DiskRequest = api.Prepare | api.Store | api.Commit | api.Discard | api.ReadChunks | api.Rescan
+
+
+class PreparedLike(Protocol):
+    """What a store says of a batch's staging."""
+
+    missing: Any
+    failed: Any
+
+
+class CommitLike(Protocol):
+    """What a store says of a commit."""
+
+    applied: Any
+    changed: Any
+    failed: Any
+
+
+class Store(Protocol):
+    """What the agent asks of a tree's store; all of it waits for the disk."""
+
+    replica: int
+    counter: int
+
+    def load(self) -> Iterator[Entry]: ...
+    def new_replica(self, replica: int | None = None) -> Any: ...
+    def scan(self, paths: Iterable[TreePath] | None) -> list[Observation]: ...
+    def persist(self, entries: Iterable[Entry], counter: int) -> None: ...
+    def prepare(self, key: api.BatchKey, entries: Sequence[Entry], chunks: Sequence[Chunk]) -> Any: ...
+    def store(self, key: api.BatchKey, chunks: Sequence[tuple[int, bytes]]) -> None: ...
+    def commit(self, key: api.BatchKey, targets: Sequence[Target]) -> Any: ...
+    def discard(self, key: api.BatchKey) -> None: ...
+    def read_chunks(self, reads: Sequence[Any]) -> list[tuple[int, bytes | None]]: ...
+    def health(self) -> str | None: ...
+    def close(self) -> None: ...
+
+
+class Desk:
+    """One tree's store, its worker thread, and whether the tree is paused."""
+
+    def __init__(self, name: str, store: Store, worker: Worker, report: Report, paused: type[Exception]) -> None:
+        self.name = name
+        self.store = store
+        self.worker = worker
+        self.paused_reason: str | None = None
+        self.scanning = 0
+        """Scans asked for that have not ended."""
+        self._report = report
+        self._paused_error = paused
+        self._log = structlog.get_logger().bind(tree=name)
+
+    async def persist(self, effect: api.Persist) -> None:
+        """Make entries durable. Raises what the store raises."""
+        await self.worker.run(lambda: self.store.persist(effect.entries, effect.counter))
+
+    def carry_out(self, effect: DiskRequest) -> None:
+        """Have it done after all asked for before; the node hears of it."""
+        match effect:
+            case api.Prepare():
+                self._prepare(effect)
+            case api.Store(_, key, chunks):
+                size = sum(len(data) for _, data in chunks)
+                # Counted as off our hands even on failure: the commit tells which files lack something.
+                told = api.Stored(self.name, key, size)
+                self._do(lambda: self.store.store(key, chunks), lambda _: told, lambda _: told)
+            case api.Commit():
+                self._commit(effect)
+            case api.Discard(_, key):
+                self._do(lambda: self.store.discard(key), lambda _: None, lambda _: None)
+            case api.ReadChunks():
+                self._read_chunks(effect)
+            case api.Rescan(_, paths):
+                self.scan(paths)
+
+    def scan(self, paths: Iterable[TreePath] | None, done: Callable[[int | Exception], None] | None = None) -> None:
+        """Look at these paths (None: all); the node hears what differs, then ``done`` how much, or why not."""
+        wanted = None if paths is None else list(paths)
+        self.scanning += 1
+
+        def finish(result: outcome.Outcome[list[Observation]]) -> None:
+            self.scanning -= 1
+            try:
+                seen = result.unwrap()
+            except Exception as error:
+                self._fail("scan", error)
+                if done is not None:
+                    done(error)
+                return
+            if self.paused_reason is None and (seen or wanted is None):
+                self._report(api.Observed(self.name, tuple(seen), wanted is None))
+            if done is not None:
+                done(len(seen))
+
+        self.worker.post(lambda: self.store.scan(wanted), finish)
+
+    def set_paused(self, reason: str | None) -> None:
+        """Tell the node of a pause or of its end; after the end the whole tree is looked at."""
+        if reason == self.paused_reason:
+            return
+        resumed, self.paused_reason = self.paused_reason is not None and reason is None, reason
+        if reason is not None:
+            self._report(api.TreePaused(self.name, reason))
+        elif resumed:
+            self._report(api.TreeResumed(self.name))
+            self.scan(None)
+
+    def _prepare(self, effect: api.Prepare) -> None:
+        def succeed(result: PreparedLike) -> api.DiskEvent:
+            return api.Prepared(self.name, effect.key, tuple(result.missing), dict(result.failed))
+
+        def fail(reason: str) -> api.DiskEvent:
+            return api.Prepared(self.name, effect.key, (), {entry.path: reason for entry in effect.entries})
+
+        self._do(lambda: self.store.prepare(effect.key, effect.entries, effect.chunks), succeed, fail)
+
+    def _commit(self, effect: api.Commit) -> None:
+        def succeed(result: CommitLike) -> api.DiskEvent:
+            applied, changed = tuple(result.applied), tuple(result.changed)
+            return api.Committed(self.name, effect.key, applied, changed, dict(result.failed))
+
+        def fail(reason: str) -> api.DiskEvent:
+            failed: Mapping[TreePath, str] = {target.entry.path: reason for target in effect.targets}
+            return api.Committed(self.name, effect.key, (), (), failed)
+
+        self._do(lambda: self.store.commit(effect.key, effect.targets), succeed, fail)
+
+    def _read_chunks(self, effect: api.ReadChunks) -> None:
+        reads = [(r.index, r.path, r.offset, r.length, r.digest) for r in effect.reads]
+        self._do(
+            lambda: self.store.read_chunks(reads),
+            lambda chunks: api.ChunksRead(self.name, effect.key, tuple(chunks)),
+            lambda _: api.ChunksRead(self.name, effect.key, tuple((r.index, None) for r in effect.reads)),
+        )
+
+    def _do(
+        self,
+        job: Callable[[], T],
+        succeed: Callable[[T], api.DiskEvent | None],
+        fail: Callable[[str], api.DiskEvent | None],
+    ) -> None:
+        def finish(result: outcome.Outcome[T]) -> None:
+            try:
+                event = succeed(result.unwrap())
+            except Exception as error:
+                event = fail(self._fail("disk_work", error))
+            if event is not None:
+                self._report(event)
+
+        self.worker.post(job, finish)
+
+    def _fail(self, what: str, error: Exception) -> str:
+        """Note a failure, pause the tree where the store says so; the reason in words."""
+        reason = str(error) or type(error).__name__
+        if isinstance(error, self._paused_error):
+            self.set_paused(reason)
+        elif isinstance(error, OSError):
+            self._log.error(f"{what}_failed", reason=reason)
+        else:
+            self._log.error(f"{what}_failed", reason=reason, exc_info=error)
+        return reason

@@ -1,0 +1,227 @@
+"""The driver of a node: hands it frames, disk events, requests and time, and carries out its effects in order.
+
+The node acts in one task only. Time is handed to it when all that it asked for is done: a segment that takes no more
+frames holds the node up, and nothing piles up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import structlog
+import trio
+
+from l2sync.link import FrameTooLong, Link, LinkDown
+from l2sync.node import api
+from l2sync.node.status import Status
+
+from .desk import Desk
+
+_TURN = 3_000_000
+"""ns of work after which others in the loop get their turn."""
+_RETRY_S = 1.0
+_QUEUE_FULL_S = 0.0005
+_BATCH = 64
+
+
+class Conductor(Protocol):
+    """The node, as the driver knows it."""
+
+    def start(self, now: int) -> None: ...
+    def receive(self, frame: bytes, now: int, source: bytes) -> None: ...
+    def disk_reported(self, event: api.DiskEvent, now: int) -> None: ...
+    def submit(self, request: api.Request, now: int) -> None: ...
+    def handle_timer(self, now: int) -> None: ...
+    def next_deadline(self) -> int | None: ...
+    def take_effects(self) -> list[api.Effect]: ...
+    def status(self, now: int) -> Status: ...
+    def conflicts(self, tree: str) -> list[bytes]: ...
+    def lacking(self, tree: str | None) -> list[str]: ...
+    def leave(self, now: int) -> None: ...
+
+
+class SocketLink(Link, Protocol):
+    """A link with a descriptor to wait on."""
+
+    queue_full: bool
+
+    def fileno(self) -> int:
+        """The descriptor; another one after `reopen()`."""
+
+
+class Driver:
+    """Runs one node on one link. ``remember`` keeps the registry of ids; it may wait for the disk."""
+
+    def __init__(
+        self,
+        node: Conductor,
+        link: SocketLink,
+        remember: Callable[[Mapping[str, int]], None],
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.node = node
+        self.link = link
+        self.desks: dict[str, Desk] = {}
+        self.link_down: str | None = None
+        self.stuck: str | None = None
+        """Why nothing moves, where the index cannot be written."""
+        self._remember = remember
+        self._clock = clock
+        self._wake = trio.Event()
+        self._idle = trio.Event()
+        self._waiters: dict[int, Callable[[api.Answer], None]] = {}
+        self._requests = 0
+        self._log = structlog.get_logger()
+
+    async def run(self) -> None:
+        """Drive until cancelled."""
+        self.node.start(self._clock())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read)
+            nursery.start_soon(self._conduct)
+
+    def report(self, event: api.DiskEvent) -> None:
+        """Hand a disk event to the node."""
+        self.node.disk_reported(event, self._clock())
+        self._wake.set()
+
+    def submit(self, make: Callable[[int], api.Request], answered: Callable[[api.Answer], None] | None = None) -> int:
+        """Hand a request to the node under a new number; ``answered`` hears the end of it."""
+        self._requests += 1
+        if answered is not None:
+            self._waiters[self._requests] = answered
+        self.node.submit(make(self._requests), self._clock())
+        self._wake.set()
+        return self._requests
+
+    def cancel(self, request: int) -> None:
+        """Nobody waits for this request any more; a lock asked for is given up."""
+        self._waiters.pop(request, None)
+        self.node.submit(api.CancelRequest(request), self._clock())
+        self._wake.set()
+
+    async def ask(self, make: Callable[[int], api.Request]) -> tuple[int, api.Answer]:
+        """Hand a request to the node and wait for its end: the number and the answer. Cancelling cancels it."""
+        event, answers = trio.Event(), list[api.Answer]()
+        number = self.submit(make, lambda answer: (answers.append(answer), event.set())[1])
+        try:
+            await event.wait()
+        except BaseException:
+            self.cancel(number)
+            raise
+        return number, answers[0]
+
+    async def leave(self) -> None:
+        """Say goodbye; returns when it is on the segment."""
+        self.node.leave(self._clock())
+        self._idle = trio.Event()
+        self._wake.set()
+        await self._idle.wait()
+
+    # Frames in
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                await trio.lowlevel.wait_readable(self.link.fileno())
+                batch = self.link.receive(_BATCH)
+            except (LinkDown, trio.ClosedResourceError) as error:
+                await self._recover(error)
+                continue
+            now = self._clock()
+            for payload, source in batch:
+                self.node.receive(payload, now, source)
+            self._wake.set()
+
+    async def _recover(self, error: Exception) -> None:
+        if self.link_down is None:
+            self._log.warning("link_down", reason=str(error))
+        self.link_down = str(error)
+        while True:
+            await trio.sleep(_RETRY_S / 4)
+            try:
+                trio.lowlevel.notify_closing(self.link.fileno())
+                self.link.reopen()
+            except LinkDown as again:
+                self.link_down = str(again)
+                continue
+            self.link_down = None
+            self._log.info("link_up")
+            return
+
+    # Effects out
+
+    async def _conduct(self) -> None:
+        turn = self._clock()
+        while True:
+            effects = self.node.take_effects()
+            for effect in effects:
+                await self._carry_out(effect)
+                if self._clock() - turn > _TURN:
+                    await trio.lowlevel.checkpoint()
+                    turn = self._clock()
+            if effects:
+                continue
+            deadline, now = self.node.next_deadline(), self._clock()
+            if deadline is not None and deadline <= now:
+                self.node.handle_timer(now)
+                if self._clock() - turn > _TURN:
+                    await trio.lowlevel.checkpoint()
+                    turn = self._clock()
+                continue
+            self._idle.set()
+            self._wake = trio.Event()
+            with trio.move_on_after((deadline - now) / 1e9 if deadline is not None else float("inf")):
+                await self._wake.wait()
+            turn = self._clock()
+
+    async def _carry_out(self, effect: api.Effect) -> None:
+        match effect:
+            case api.Send(frame, address):
+                await self._send(frame, address)
+            case api.Persist():
+                await self._persist(effect)
+            case api.Notify(event, level, fields):
+                getattr(self._log, level)(event, **fields)
+            case api.Answer(request):
+                if (answered := self._waiters.pop(request, None)) is not None:
+                    answered(effect)
+            case api.RememberIds(registry):
+                await trio.to_thread.run_sync(self._remember, dict(registry))
+            case api.RenewReplica(tree, replica, _):
+                desk = self.desks[tree]
+                await desk.worker.run(lambda: desk.store.new_replica(replica))
+            case _:
+                self.desks[effect.tree].carry_out(effect)
+
+    async def _send(self, frame: bytes, address: bytes | None) -> None:
+        while True:
+            try:
+                if self.link.send(frame, address):
+                    return
+                if self.link.queue_full:
+                    await trio.sleep(_QUEUE_FULL_S)
+                else:
+                    await trio.lowlevel.wait_writable(self.link.fileno())
+            except FrameTooLong as error:
+                self._log.warning("frame_too_long", reason=str(error))
+                return
+            except (LinkDown, trio.ClosedResourceError):
+                # Lost, as on any segment: what must arrive is sent again.
+                await trio.lowlevel.checkpoint()
+                return
+
+    async def _persist(self, effect: api.Persist) -> None:
+        """Until it is done: what is not durable must not be announced."""
+        while True:
+            try:
+                await self.desks[effect.tree].persist(effect)
+                break
+            except Exception as error:
+                if self.stuck is None:
+                    self._log.error("index_not_writable", tree=effect.tree, reason=str(error))
+                self.stuck = f"the index of {effect.tree} cannot be written: {error}"
+                await trio.sleep(_RETRY_S)
+        self.stuck = None
