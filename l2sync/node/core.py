@@ -1,0 +1,462 @@
+"""The whole protocol of one node: frames, disk events, requests and time in; effects out. Pure.
+
+The driver's duties: call `take_effects` after every verb and carry the effects out in order; call `handle_timer`
+no later than `next_deadline` says. Within one call's effects, entries are persisted before anything that tells of them is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from random import Random
+
+from l2sync import __version__
+from l2sync.cluster import (
+    Cluster,
+    ClusterSettings,
+    Delivered,
+    Event,
+    Granted,
+    Joined,
+    Peer,
+    PeerOffline,
+    PeerOnline,
+    PeerState,
+    Refused,
+    RegistryChanged,
+    Released,
+    Warned,
+)
+from l2sync.frames import (
+    DATA_OVERHEAD,
+    NOID,
+    OVERHEAD,
+    Ask,
+    Digests,
+    Done,
+    Entries,
+    Header,
+    Keyring,
+    Kind,
+    LocalError,
+    RemoteError,
+    Repair,
+    Stage,
+    TreeState,
+    Updtree,
+    Want,
+    parse_data,
+    parse_header,
+    unpack_updtree,
+)
+from l2sync.modtree import InvalidPath, MalformedEntry, TreePath
+
+from .api import (
+    ChunksRead,
+    Committed,
+    DiskEvent,
+    Effect,
+    NodeSettings,
+    Observed,
+    Persist,
+    Prepared,
+    RememberIds,
+    Request,
+    Send,
+    Stored,
+    TreePaused,
+    TreeResumed,
+    TreeSetup,
+)
+from .context import Context, TreeReadiness
+from .offering import Offering
+from .receiving import Receiving
+from .reconcile import Reconciler
+from .requests import Requests
+from .status import FailureInfo, LockInfo, NodeInfo, PeerInfo, Status, TreeInfo
+from .tree import SharedTree
+
+MAX_FRAME = 65_535
+
+
+class Node:
+    """One node. ``mtu``: bytes that a frame may have after the Ethernet header; ``session`` and ``nonce`` random per start."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        session: int,
+        nonce: bytes,
+        trees: Iterable[TreeSetup],
+        keyring: Keyring,
+        mtu: int,
+        registry: Mapping[str, int],
+        rng: Random,
+        settings: NodeSettings | None = None,
+        cluster_settings: ClusterSettings | None = None,
+    ) -> None:
+        chosen = settings or NodeSettings()
+        room = mtu - OVERHEAD
+        self.keyring = keyring
+        self.cluster = Cluster(
+            name=name,
+            session=session,
+            nonce=nonce,
+            room=room,
+            registry=registry,
+            rng=rng,
+            mtu=mtu,
+            settings=cluster_settings,
+        )
+        shared = {setup.name: SharedTree(setup, chosen) for setup in trees}
+        self.ctx = Context(name, self.cluster, shared, chosen, rng)
+        self.counters = self.ctx.counters
+        self.offering = Offering(self.ctx, room - DATA_OVERHEAD, self._send_data)
+        self.receiving = Receiving(self.ctx)
+        self.reconciler = Reconciler(self.ctx)
+        self.requests = Requests(self.ctx, self.offering, self.receiving)
+        self.refused: str | None = None
+        self._announced: dict[str, tuple[int, bool, bool]] = {}
+        self._dirty_digests = True
+
+    @property
+    def trees(self) -> Mapping[str, SharedTree]:
+        """The trees by name."""
+        return self.ctx.trees
+
+    # --- verbs ------------------------------------------------------------------------------------
+
+    def start(self, now: int) -> None:
+        """Begin to join; call once."""
+        self.receiving.tell_time(now)
+        self.cluster.start(now)
+        self._after(now)
+
+    def leave(self, now: int, text: str = "shutting down") -> None:
+        """Say goodbye to the cluster."""
+        self.cluster.leave(text, now)
+        self._after(now)
+
+    def receive(self, frame: bytes, now: int, source: bytes | None = None) -> None:
+        """Take a frame as it came after the Ethernet header, with the MAC address it came from.
+
+        Whatever is wrong with it is counted in ``counters`` and ends there.
+        """
+        try:
+            header = parse_header(frame)
+            body = self.keyring.open(header, frame)
+        except RemoteError as error:
+            self.counters[f"bad_{error.reason}"] += 1
+            return
+        self.counters[_FRAMES_IN[header.kind]] += 1
+        self.counters[_BYTES_IN[header.kind]] += len(frame)
+        self.receiving.tell_time(now)
+        try:
+            if header.kind == Kind.DATA:
+                self._receive_data(header, body, now, source)
+            elif header.kind == Kind.REPAIR:
+                self._receive_repair(header, body, now, source)
+            else:
+                self.cluster.receive(header, body, now, source)
+                self._after(now)
+        except (RemoteError, LocalError, MalformedEntry, InvalidPath) as error:
+            self.counters[f"bad_{getattr(error, 'reason', 'message')}"] += 1
+
+    def disk_reported(self, event: DiskEvent, now: int) -> None:
+        """Take what the disk has to say."""
+        self.receiving.tell_time(now)
+        shared = self.ctx.trees[event.tree]
+        match event:
+            case Observed():
+                made = shared.observe(event.observations, self.ctx.name, now)
+                if event.whole:
+                    shared.scanned = True
+                if made:
+                    self.ctx.emit(Persist(shared.name, tuple(made), shared.counter))
+            case Prepared():
+                self.receiving.prepared(event, now)
+            case Stored():
+                self.receiving.stored(event)
+            case Committed():
+                self.receiving.committed(event, now)
+            case ChunksRead():
+                self.offering.chunks_read(event, now)
+            case TreePaused():
+                if shared.paused != event.reason:
+                    self.ctx.notify("tree_paused", "error", tree=shared.name, reason=event.reason)
+                shared.paused = event.reason
+            case TreeResumed():
+                if shared.paused is not None:
+                    self.ctx.notify("tree_resumed", tree=shared.name)
+                shared.paused = None
+                self.receiving.resumed(shared, now)
+        self._dirty_digests = True
+        self._after(now)
+
+    def submit(self, request: Request, now: int) -> None:
+        """Take a user's request; its `Answer` comes as an effect."""
+        self.requests.submit(request, now)
+        self._after(now)
+
+    def handle_timer(self, now: int) -> None:
+        """Do all that is due."""
+        self.receiving.tell_time(now)
+        self.cluster.handle_timer(now)
+        self._events(now)
+        self.receiving.handle_timer(now)
+        self.offering.handle_timer(now)
+        for shared in self.ctx.trees.values():
+            busy = self.offering.busy(shared) or self.receiving.busy(shared) or bool(shared.dirty)
+            self.reconciler.tick(now, busy, shared)
+        self._after(now)
+
+    def next_deadline(self, now: int) -> int | None:
+        """The time (ns) by which `handle_timer` must be called."""
+        times = [self.cluster.next_deadline(), self.offering.next_deadline(now), self.receiving.next_deadline()]
+        times += [self.reconciler.next_deadline(shared, now) for shared in self.ctx.trees.values()]
+        return min((t for t in times if t is not None), default=None)
+
+    def take_effects(self) -> list[Effect]:
+        """What the driver has to do now, in this order: persist, send, disk work, notify."""
+        effects, self.ctx.effects = self.ctx.effects, []
+        if len(effects) > 1:
+            effects.sort(key=_duty)
+        return effects
+
+    # --- frames -----------------------------------------------------------------------------------
+
+    def _receive_data(self, header: Header, body: bytes, now: int, source: bytes | None) -> None:
+        peer = self.cluster.admit(header)
+        if peer is None:
+            self.cluster.stranger(header, now, source)
+            self._flush_frames()
+            return
+        peer.last_seen = now
+        batch, generation, k, symbol, payload = parse_data(body)
+        self.receiving.data((header.session, batch), header.serial, generation, k, symbol, payload, now)
+        if self.ctx.cluster.hub.out:
+            self._flush_frames()
+
+    def _receive_repair(self, header: Header, body: bytes, now: int, source: bytes | None) -> None:
+        peer = self.cluster.admit(header)
+        if peer is None or header.dst != self.cluster.source_id:
+            return
+        peer.last_seen = now
+        self.offering.repair(peer.id, Repair.parse(body), now)
+
+    def _send_data(self, bodies: list[bytes]) -> None:
+        cluster, seal, emit = self.cluster, self.keyring.seal, self.ctx.effects.append
+        source, session = cluster.source_id, cluster.session
+        for body in bodies:
+            frame = seal(Kind.DATA, source, NOID, session, cluster.next_serial(), body)
+            emit(Send(frame, None))
+            self.counters["bytes_out_data"] += len(frame)
+        self.counters["frames_out_data"] += len(bodies)
+
+    def _flush_frames(self) -> None:
+        for frame in self.cluster.take_frames():
+            sealed = self.keyring.seal(
+                frame.kind, self.cluster.source_id, frame.dst, self.cluster.session, frame.serial, frame.body
+            )
+            self.counters[_FRAMES_OUT[frame.kind]] += 1
+            self.counters[_BYTES_OUT[frame.kind]] += len(sealed)
+            self.ctx.emit(Send(sealed, frame.address))
+
+    # --- events -----------------------------------------------------------------------------------
+
+    def _after(self, now: int) -> None:
+        self._events(now)
+        if self.cluster.id != NOID:
+            self.offering.pump(now)
+            self._events(now)
+        self._announce(now)
+        if self.requests.waiting:
+            self.requests.check()
+        self._flush_frames()
+
+    def _events(self, now: int) -> None:
+        while events := self.cluster.take_events():
+            for event in events:
+                try:
+                    self._handle(event, now)
+                except (RemoteError, MalformedEntry, InvalidPath) as error:
+                    self.counters[f"bad_{getattr(error, 'reason', 'message')}"] += 1
+
+    def _handle(self, event: Event, now: int) -> None:
+        match event:
+            case Delivered():
+                self._deliver(event, now)
+            case Granted(number):
+                if not self.requests.granted(number):
+                    self.offering.granted(number, now)
+            case Released(peer, session, number, commit):
+                self.receiving.released(peer, (session, number), commit, now)
+            case PeerOnline(peer):
+                self.ctx.notify("peer_online", peer=self.ctx.name_of(peer), id=peer)
+            case PeerOffline(peer, session, reason):
+                self.ctx.notify("peer_offline", "warning", peer=self.ctx.name_of(peer), id=peer, reason=reason)
+                self.offering.peer_offline(peer, now)
+                self.receiving.peer_offline(session)
+            case Joined(node):
+                self.ctx.notify("joined", id=node)
+                self._dirty_digests = True
+            case Refused(text):
+                self.refused = text
+                self.ctx.notify("refused", "error", reason=text)
+            case RegistryChanged():
+                self.ctx.emit(RememberIds(self.cluster.remember()))
+            case Warned(text):
+                self.ctx.notify("cluster_warning", "warning", reason=text)
+            case _:
+                pass
+
+    def _deliver(self, event: Delivered, now: int) -> None:
+        peer, body = event.peer, event.body
+        if event.kind == Kind.WANT:
+            self.offering.want(peer, Want.parse(body), now)
+        elif event.kind == Kind.DONE:
+            done = Done.parse(body)
+            if done.stage is Stage.GONE:
+                self.receiving.gone((event.session, done.batch))
+            else:
+                self.offering.done(peer, done, now)
+        elif event.kind == Kind.UPDTREE:
+            message = Updtree.parse(body)
+            shared = self.ctx.by_tag.get(message.tree)
+            if shared is None:
+                return
+            payload = unpack_updtree(message)
+            if isinstance(payload, Entries):
+                self.receiving.entries(peer, (event.session, message.batch), shared, payload, now)
+            elif isinstance(payload, Digests):
+                self.reconciler.digests(peer, shared, payload, now)
+            elif isinstance(payload, Ask):
+                self.reconciler.ask(shared, payload, now)
+
+    def _announce(self, now: int) -> None:
+        if not self._dirty_digests and not any(s.changed_at >= now for s in self.ctx.trees.values()):
+            return
+        self._dirty_digests = False
+        states = [
+            TreeState(shared.tag, shared.digest, shared.tree.alive, _readiness(shared))
+            for shared in self.ctx.trees.values()
+        ]
+        self.cluster.announce(states, now)
+
+    # --- what it says of itself -------------------------------------------------------------------
+
+    def conflicts(self, tree: str) -> list[TreePath]:
+        """The conflict copies in a tree."""
+        return self.ctx.trees[tree].conflicts()
+
+    def lacking(self, tree: str | None = None) -> list[str]:
+        """Who lacks what, in words."""
+        return self.requests.lacking(tree)
+
+    def status(self, now: int) -> Status:
+        """Everything, for ``l2sync status``."""
+        trees = tuple(self._tree_info(shared) for shared in self.ctx.trees.values())
+        reasons = self._reasons()
+        counters = {**self.cluster.counters, **self.counters}
+        return Status(
+            node=NodeInfo(
+                None if self.cluster.id == NOID else self.cluster.id,
+                self.ctx.name,
+                f"{self.cluster.session:016x}",
+                __version__,
+            ),
+            peers=tuple(self._peer_info(p, now) for _, p in sorted(self.cluster.peers.items())),
+            trees=trees,
+            in_sync=not reasons,
+            reasons=tuple(reasons),
+            locks=tuple(self._lock_infos()),
+            counters=dict(sorted(counters.items())),
+        )
+
+    def _reasons(self) -> list[str]:
+        if self.refused is not None:
+            return [f"refused by the cluster: {self.refused}"]
+        if self.cluster.id == NOID:
+            return ["still joining"]
+        reasons = self.lacking()
+        for shared in self.ctx.trees.values():
+            waiting = self.offering.pending(shared) + self.receiving.pending(shared)
+            if waiting:
+                reasons.append(f"{shared.name}: {waiting} entries under way")
+            if shared.failing:
+                reasons.append(f"{shared.name}: {len(shared.failing)} entries fail here")
+        return reasons
+
+    def _peer_info(self, peer: Peer, now: int) -> PeerInfo:
+        rtt = peer.rtt_ns
+        online = peer.state is PeerState.ONLINE
+        digests = {state.tree: state.digest for state in peer.trees}
+        shared = [s for s in self.ctx.trees.values() if s.tag in digests]
+        return PeerInfo(
+            peer.id,
+            peer.name,
+            peer.state.name.lower(),
+            round(rtt / 1e6, 3) if rtt is not None and online else None,
+            round((now - peer.last_seen) / 1e9, 3),
+            peer.mtu or None,
+            all(digests[s.tag] == s.digest for s in shared) if online else None,
+        )
+
+    def _tree_info(self, shared: SharedTree) -> TreeInfo:
+        pending = self.offering.pending(shared) + self.receiving.pending(shared)
+        state = "scanning"
+        if shared.paused is not None:
+            state = "paused"
+        elif shared.scanned:
+            state = "in sync" if not pending and self.reconciler.in_step(shared) else "syncing"
+        failing = tuple(
+            FailureInfo(path.decode("utf-8", "backslashreplace"), failure.reason)
+            for path, failure in sorted(shared.failing.items())[:100]
+        )
+        return TreeInfo(
+            shared.name,
+            shared.setup.path,
+            state,
+            shared.tree.alive,
+            shared.tree.size,
+            shared.tree.root_digest.hex(),
+            pending,
+            shared.paused,
+            len(shared.conflicts()),
+            failing,
+        )
+
+    def _lock_infos(self) -> Iterable[LockInfo]:
+        names = {peer.session: peer.name for peer in self.cluster.peers.values()}
+        names[self.cluster.session] = self.ctx.name
+        for claim in self.cluster.locks:
+            shared = self.ctx.by_tag.get(claim.tree)
+            yield LockInfo(
+                names.get(claim.session, f"node {claim.node}"),
+                claim.number,
+                shared.name if shared is not None else f"{claim.tree:016x}",
+                tuple(path.decode("utf-8", "backslashreplace") or "/" for path in claim.paths),
+                "user" if claim.purpose == 2 else "batch",
+                claim.granted or (claim.session != self.cluster.session and self.cluster.locks.earlier(claim) is None),
+            )
+
+
+def _readiness(shared: SharedTree) -> int:
+    if shared.paused is not None:
+        return TreeReadiness.PAUSED
+    return TreeReadiness.READY if shared.scanned else TreeReadiness.SCANNING
+
+
+def _duty(effect: Effect) -> int:
+    if isinstance(effect, Persist):
+        return 0
+    if isinstance(effect, Send):
+        return 1
+    return _AFTERWARDS.get(type(effect).__name__, 2)
+
+
+_AFTERWARDS = {"RenewReplica": 0, "Notify": 3, "Answer": 3, "RememberIds": 3}
+_FRAMES_IN = {int(kind): f"frames_in_{kind.name.lower()}" for kind in Kind}
+_BYTES_IN = {int(kind): f"bytes_in_{kind.name.lower()}" for kind in Kind}
+_FRAMES_OUT = {int(kind): f"frames_out_{kind.name.lower()}" for kind in Kind}
+_BYTES_OUT = {int(kind): f"bytes_out_{kind.name.lower()}" for kind in Kind}

@@ -1,0 +1,217 @@
+"""The desk for our own batches: lock, tell the entries, send the data, commit when everybody has staged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from l2sync.frames import Done, Entries, Kind, Purpose, Repair, Stage, Want, pack_updtree
+from l2sync.transfer import Broadcaster, Pacer, chunk_table
+
+from .api import ChunksRead, ReadChunks, Rescan
+from .context import Context
+from .outgoing import Outgoing, Progress, choose, lock_paths, pieces, pushable
+from .tree import SharedTree
+
+_BURST = 64 << 10
+
+
+class Offering:
+    """All outgoing batches of one node. ``send_data`` seals and sends bodies of data frames, in order."""
+
+    def __init__(self, context: Context, room: int, send_data: Callable[[list[bytes]], None]) -> None:
+        self.ctx = context
+        self.room = room
+        self.pacer = Pacer()
+        self.batches: dict[int, Outgoing] = {}
+        self._send_data = send_data
+
+    def busy(self, shared: SharedTree) -> bool:
+        """Whether a batch of this tree has not been committed yet."""
+        return any(b.shared is shared and not b.released for b in self.batches.values())
+
+    def pending(self, shared: SharedTree) -> int:
+        """Entries still to be told, or told and not committed everywhere."""
+        waiting = sum(len(b.entries) for b in self.batches.values() if b.shared is shared and not b.released)
+        return len(shared.dirty) + waiting
+
+    # --- starting ---------------------------------------------------------------------------------
+
+    def pump(self, now: int) -> None:
+        """Start batches where there is something to offer and somebody to offer it to."""
+        for shared in self.ctx.trees.values():
+            if not shared.dirty or shared.paused is not None or not shared.scanned:
+                continue
+            audience = {peer.id: Progress.TOLD for peer, _ in self.ctx.sharing(shared)}
+            if not audience:
+                # Whoever comes later learns of it by comparing digests.
+                if not any(not peer.pinged for peer in self.ctx.online()):
+                    shared.dirty.clear()
+                continue
+            while shared.dirty and self._room_for(shared) and self._ripe(shared, now):
+                if not self._start(shared, dict(audience), now):
+                    break
+
+    def _room_for(self, shared: SharedTree) -> bool:
+        flying = sum(b.shared is shared and not b.released for b in self.batches.values())
+        return flying < self.ctx.settings.batches_in_flight
+
+    def _ripe(self, shared: SharedTree, now: int) -> bool:
+        if any(shared.dirty.values()):
+            return True
+        return now >= shared.offer_at or len(shared.dirty) >= self.ctx.settings.batch_entries
+
+    def _start(self, shared: SharedTree, audience: dict[int, Progress], now: int) -> bool:
+        settings = self.ctx.settings
+        entries, fresh = choose(shared, settings.batch_entries, settings.batch_bytes)
+        if not entries:
+            return False
+        number = self.ctx.cluster.lock(shared.tag, lock_paths(entries), Purpose.BATCH, now)
+        table = chunk_table(entries)
+        broadcaster = Broadcaster(number, table, self.room)
+        key = (self.ctx.cluster.session, number)
+        batch = Outgoing(key, shared, tuple(entries), table, broadcaster, audience, now)
+        self.batches[number] = batch
+        for first, last, packed in pieces(entries):
+            body = pack_updtree(shared.tag, number, Entries(last, first, packed))
+            self.ctx.cluster.send(Kind.UPDTREE, body, now)
+        if fresh:
+            pushed = [index for index, _ in pushable(shared, table, settings.push_bytes)]
+            broadcaster.push(pushed)
+            batch.pushed = bool(pushed)
+        if not shared.dirty:
+            shared.replaced.clear()
+        for peer in audience:
+            self.pacer.begin(peer, now)
+        self._read(batch)
+        return True
+
+    # --- what receivers say -----------------------------------------------------------------------
+
+    def want(self, peer: int, message: Want, now: int) -> None:
+        """A receiver lacks chunks."""
+        batch = self.batches.get(message.batch)
+        if batch is not None:
+            self.pacer.begin(peer, now)
+            batch.wants(peer, message.ranges, now)
+            self._read(batch)
+
+    def repair(self, peer: int, report: Repair, now: int) -> None:
+        """A receiver reports on its reception."""
+        batch = self.batches.get(report.batch)
+        if batch is not None:
+            batch.heard[peer] = now
+            self.pacer.on_report(peer, report, now)
+            batch.broadcaster.repair(peer, report, now)
+
+    def done(self, peer: int, message: Done, now: int) -> None:
+        """A receiver has staged or committed."""
+        batch = self.batches.get(message.batch)
+        if batch is None:
+            return
+        batch.done(peer, message.stage, now)
+        if not any(peer in b.broadcaster.peers for b in self.batches.values()):
+            self.pacer.forget(peer)
+        for path, reason in message.failed:
+            self.ctx.notify(
+                "peer_failed",
+                "warning",
+                peer=self.ctx.name_of(peer),
+                path=path.decode("utf-8", "backslashreplace"),
+                reason=reason,
+            )
+        self._advance(batch, now)
+
+    def granted(self, number: int, now: int) -> None:
+        """The lock of a batch is ours."""
+        batch = self.batches.get(number)
+        if batch is not None:
+            batch.granted = True
+            self._advance(batch, now)
+
+    def peer_offline(self, peer: int, now: int) -> None:
+        """Nobody waits for a peer that is gone."""
+        self.pacer.forget(peer)
+        for batch in list(self.batches.values()):
+            batch.drop(peer)
+            self._advance(batch, now)
+
+    def chunks_read(self, event: ChunksRead, now: int) -> None:
+        """Bytes from our own disk; what cannot be read any more ends the batch, and its paths are looked at again."""
+        batch = self.batches.get(event.key[1])
+        if batch is None or event.key[0] != self.ctx.cluster.session:
+            return
+        for index, data in event.chunks:
+            batch.broadcaster.supply(index, data)
+        if batch.broadcaster.gone():
+            self._abandon(batch, now)
+        else:
+            self._read(batch)
+
+    def _abandon(self, batch: Outgoing, now: int) -> None:
+        lost = {batch.entries[batch.table.where(index)[0]].path for index in batch.broadcaster.gone()}
+        self.ctx.counters["batches_abandoned"] += 1
+        self.batches.pop(batch.number, None)
+        self.ctx.cluster.send(Kind.DONE, Done(batch.number, Stage.GONE).pack(), now)
+        if not batch.released:
+            self.ctx.cluster.unlock(batch.number, False, now)
+            batch.shared.offer([e.path for e in batch.entries if e.path not in lost], now)
+        self.ctx.emit(Rescan(batch.shared.name, tuple(sorted(lost))))
+
+    def _read(self, batch: Outgoing) -> None:
+        reads = batch.reads(self.ctx.settings.read_ahead)
+        if reads:
+            self.ctx.emit(ReadChunks(batch.shared.name, batch.key, reads))
+
+    def _advance(self, batch: Outgoing, now: int) -> None:
+        if batch.ready():
+            batch.released, batch.released_at = True, now
+            self.ctx.cluster.unlock(batch.number, True, now)
+        if batch.over(now, self.ctx.settings.late_timeout):
+            self.batches.pop(batch.number, None)
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def handle_timer(self, now: int) -> None:
+        """Send data that the pacer lets go; leave behind who is too slow; start what is ripe."""
+        for batch in list(self.batches.values()):
+            self._send(batch, now)
+            late = set(batch.silent(now, self.ctx.settings.stage_timeout)) | self._laggards(batch)
+            for peer in late:
+                batch.leave_behind(peer)
+                self.ctx.counters["left_behind"] += 1
+            self._advance(batch, now)
+        self.pump(now)
+
+    def _laggards(self, batch: Outgoing) -> set[int]:
+        slow = self.pacer.laggards()
+        return {p for p, state in batch.audience.items() if p in slow and state is Progress.WANTING}
+
+    def _send(self, batch: Outgoing, now: int) -> None:
+        broadcaster = batch.broadcaster
+        while (budget := min(self.pacer.budget(now), _BURST)) > 0:
+            first = self.ctx.cluster.hub.serial
+            frames = broadcaster.next_frames(now, budget, first)
+            if not frames:
+                break
+            self._send_data(frames)
+            self.pacer.on_sent(first + len(frames) - 1, len(frames), sum(map(len, frames)))
+            self._read(batch)
+            break
+
+    def next_deadline(self, now: int) -> int | None:
+        """When data may go, or somebody's time is up."""
+        times: list[int] = []
+        for batch in self.batches.values():
+            at = batch.broadcaster.next_deadline()
+            if at is not None:
+                times.append(at)
+            if batch.broadcaster.sendable():
+                pace = self.pacer.next_deadline(now)
+                if pace is not None:
+                    times.append(pace)
+            last = min((batch.heard.get(p, batch.started) for p in batch.audience), default=batch.started)
+            times.append(max(last + self.ctx.settings.stage_timeout, now + 100_000_000))
+        for shared in self.ctx.trees.values():
+            if shared.dirty and shared.scanned and shared.paused is None and self._room_for(shared):
+                times.append(max(shared.offer_at, now + 1_000_000))
+        return min(times, default=None)
