@@ -1,214 +1,285 @@
-"""The configuration file: what may stand in it, and every fault of it at once.
+"""The configuration file: TOML in, a checked :class:`Config` out, or every fault in it at once.
 
-Each key is converted by itself, so that one wrong value does not hide the next.
+Only what the file itself can tell is checked here; whether the host fits is the business of ``checks``.
 """
 
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import socket
 import tomllib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
+import pathspec
 
-from l2sync.frames import ETHERTYPE
-
-from .faults import Fault, Unusable
+from .faults import ConfigError, Fault
 
 DEFAULT_CONFIG = Path("/etc/l2sync/l2sync.toml")
-DEFAULT_KEY = Path("/etc/l2sync/cluster.key")
-DEFAULT_STATE = Path("/var/lib/l2sync")
-DEFAULT_SOCKET = Path("/run/l2sync/control.sock")
+DEFAULT_KEY_FILE = "/etc/l2sync/cluster.key"
+DEFAULT_STATE_DIR = "/var/lib/l2sync"
+DEFAULT_SOCKET = "/run/l2sync/control.sock"
+DEFAULT_ETHERTYPE = 0x88B5
 
-_TREE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
-_INTERFACE = re.compile(r"[^\s/:]{1,15}")
-
-Text = Annotated[str, msgspec.Meta(min_length=1)]
-
-
-class ClusterConfig(msgspec.Struct, frozen=True):
-    """Which cluster, by which key, on which interface."""
-
-    name: Text
-    interface: Text
-    key_file: Text = str(DEFAULT_KEY)
-    ethertype: Annotated[int, msgspec.Meta(ge=0x0600, le=0xFFFF)] = ETHERTYPE
+MAX_NAME = 64
+"""Bytes in a name of a cluster, a node or a tree; names are in frames, in file names and in tables."""
+MAX_INTERFACE = 15
+MAX_SOCKET = 107
+_TREE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
-class NodeConfig(msgspec.Struct, frozen=True):
-    """This host. ``log`` is how the log is written: "auto" means JSON unless it goes to a terminal."""
+class ClusterSection(msgspec.Struct, frozen=True):
+    """[cluster]: what all nodes have in common, and where this one meets them."""
 
-    name: Text = ""
-    state_dir: Text = str(DEFAULT_STATE)
-    control_socket: Text = str(DEFAULT_SOCKET)
-    log: Literal["auto", "console", "json"] = "auto"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    name: str
+    key_file: str
+    interface: str
+    ethertype: Annotated[int, msgspec.Meta(ge=0x0600, le=0xFFFF)] = DEFAULT_ETHERTYPE
 
 
-class TreeConfig(msgspec.Struct, frozen=True):
-    """A directory tree to be kept identical. ``rescan_s``: seconds between whole scans, 0 for none."""
+class NodeSection(msgspec.Struct, frozen=True):
+    """[node]: this host; ``name`` is the host's own unless given."""
 
-    name: Text
-    path: Text
+    name: str = ""
+    state_dir: str = DEFAULT_STATE_DIR
+    control_socket: str = DEFAULT_SOCKET
+    control_group: str = ""
+    """The group that may use the control socket besides root; none by default."""
+
+
+class LogSection(msgspec.Struct, frozen=True):
+    """[log]: how much is logged, and for whom to read."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class TreeSection(msgspec.Struct, frozen=True):
+    """[[tree]]: one directory tree; the same name on every node is the same tree."""
+
+    name: str
+    path: str
     ignore: tuple[str, ...] = ()
-    settle_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 50
-    rescan_s: Annotated[int, msgspec.Meta(ge=0)] = 3600
+    settle_ms: Annotated[int, msgspec.Meta(ge=0, le=2000)] = 50
+    rescan_s: Annotated[int, msgspec.Meta(ge=10)] = 3600
+    """Seconds between two looks at the whole tree, which find what the kernel did not report."""
 
 
 class Config(msgspec.Struct, frozen=True):
-    """All of it; ``file`` is where it was read from."""
+    """A configuration that is right in itself."""
 
-    cluster: ClusterConfig
-    node: NodeConfig
-    trees: tuple[TreeConfig, ...]
-    file: str = ""
+    file: str
+    cluster: ClusterSection
+    node: NodeSection
+    log: LogSection
+    trees: tuple[TreeSection, ...]
 
 
 _Section = TypeVar("_Section", bound=msgspec.Struct)
-_SECTIONS = ("cluster", "node", "tree")
+
+_REMEDIES = {
+    "cluster": "add a [cluster] table with name, key_file and interface",
+    "cluster.name": 'give the cluster a name, such as name = "web"',
+    "cluster.key_file": f'say where the key is, such as key_file = "{DEFAULT_KEY_FILE}"; l2sync keygen makes one',
+    "cluster.interface": 'name an Ethernet interface, such as interface = "eth0"',
+    "cluster.ethertype": "leave it out, or give a number from 0x0600 to 0xFFFF",
+    "node.name": "leave it out to use the host's name, or give one that no other host has",
+    "node.state_dir": f'give an absolute path, such as state_dir = "{DEFAULT_STATE_DIR}"',
+    "node.control_socket": f'give an absolute path, such as control_socket = "{DEFAULT_SOCKET}"',
+    "node.control_group": 'name a group of this host, such as control_group = "adm"',
+    "log.level": "choose debug, info, warning or error",
+    "log.format": "choose auto, console or json",
+    "tree": 'add a [[tree]] table with name and path, such as name = "www" and path = "/srv/www"',
+    "tree.name": 'give the tree a name of letters, digits, "_", "-" and ".", such as name = "www"',
+    "tree.path": 'give the absolute path of a directory, such as path = "/srv/www"',
+    "tree.ignore": 'give a list of gitignore patterns, such as ignore = ["*.swp", "cache/"]',
+    "tree.settle_ms": "give a number of milliseconds from 0 to 2000, such as settle_ms = 50",
+    "tree.rescan_s": "give a number of seconds, at least 10, such as rescan_s = 3600",
+}
+_TABLES: Mapping[str, type[msgspec.Struct]] = {
+    "cluster": ClusterSection,
+    "node": NodeSection,
+    "log": LogSection,
+    "tree": TreeSection,
+}
 
 
-def load_config(file: Path = DEFAULT_CONFIG) -> Config:
-    """Read a configuration. Raises Unusable with every fault."""
+def load_config(path: Path) -> Config:
+    """Read and check a configuration file. Raises ConfigError with every fault found."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = path.read_bytes().decode()
     except FileNotFoundError:
-        raise Unusable([Fault(str(file), "", "there is no such file", "make one with `l2sync init`")]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise Unusable([Fault(str(file), "", f"cannot be read: {reason}", "mend the file or its mode")]) from error
-    return parse_config(text, str(file))
+        raise ConfigError([Fault(str(path), "", "there is no such file", "l2sync init writes one")]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([Fault(str(path), "", "it is not UTF-8 text", "TOML files are UTF-8: convert it")]) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError([Fault(str(path), "", reason, "make it readable for the agent's user")]) from None
+    return parse_config(text, str(path))
 
 
 def parse_config(text: str, file: str) -> Config:
-    """Understand a configuration's text; ``file`` is for messages. Raises Unusable with every fault."""
+    """Check a configuration's text; ``file`` is what faults call it. Raises ConfigError with every fault found."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise Unusable([Fault(file, "", f"not TOML: {error}", "correct the line named")]) from error
+        raise ConfigError([Fault(file, "", f"it is not TOML: {error}", "correct that line")]) from None
     return _Reader(file).read(document)
 
 
 class _Reader:
-    """Turns a document into a Config and gathers what is wrong on the way."""
+    """Collects faults instead of stopping at the first."""
 
     def __init__(self, file: str) -> None:
-        self.file = file
-        self.faults: list[Fault] = []
+        self._file = file
+        self._faults: list[Fault] = []
 
     def read(self, document: dict[str, Any]) -> Config:
-        self._refuse_unknown("", document, _SECTIONS)
-        cluster = self._section("cluster", document.get("cluster", {}), ClusterConfig)
-        node = self._section("node", document.get("node", {}), NodeConfig)
-        trees = self._trees(document.get("tree", []))
-        if node is not None and "name" not in document.get("node", {}):
-            node = msgspec.structs.replace(node, name=socket.gethostname())
+        self._refuse_unknown("", document, list(_TABLES))
+        cluster = self._section(ClusterSection, "cluster", document.get("cluster"))
+        node = self._section(NodeSection, "node", document.get("node", {}))
+        log = self._section(LogSection, "log", document.get("log", {}))
+        trees = self._trees(document.get("tree"))
         if cluster is not None:
-            self._check_cluster(cluster)
+            self._check(cluster, "cluster", _cluster_faults)
         if node is not None:
-            self._check_node(node)
-        self._check_trees(trees, cluster, node)
-        if self.faults or cluster is None or node is None:
-            raise Unusable(self.faults)
-        return Config(cluster, node, tuple(trees.values()), self.file)
+            node = msgspec.structs.replace(node, name=node.name or socket.gethostname())
+            self._check(node, "node", _node_faults)
+        self._check_together(trees, node)
+        if self._faults or cluster is None or node is None or log is None:
+            raise ConfigError(self._faults)
+        return Config(self._file, cluster, node, log, tuple(tree for _, tree in trees))
 
-    def fault(self, key: str, reason: str, remedy: str) -> None:
-        self.faults.append(Fault(self.file, key, reason, remedy))
+    def _trees(self, tables: object) -> list[tuple[str, TreeSection]]:
+        if tables is None or tables == []:
+            self._fault("tree", "no tree is named, so there is nothing to keep identical")
+            return []
+        if not isinstance(tables, list):
+            self._fault("tree", "it is not a list of tables", "write [[tree]], with two brackets")
+            return []
+        found = []
+        for number, table in enumerate(tables, 1):
+            where = f"tree[{number}]"
+            tree = self._section(TreeSection, where, table)
+            if tree is not None:
+                self._check(tree, where, _tree_faults)
+                found.append((where, tree))
+        return found
 
-    def _refuse_unknown(self, prefix: str, table: dict[str, Any], known: tuple[str, ...]) -> None:
-        for key in table:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, 1, 0.0)
-                self.fault(prefix + key, "unknown key", f'the nearest known one is "{prefix}{near[0]}"')
-
-    def _section(self, prefix: str, table: object, kind: type[_Section]) -> _Section | None:
-        if not isinstance(table, dict):
-            self.fault(prefix, "must be a table", f"begin it with a line [{prefix}]")
+    def _section(self, kind: type[_Section], where: str, table: object) -> _Section | None:
+        if table is None:
+            self._fault(where, "the table is missing")
             return None
-        self._refuse_unknown(prefix + ".", table, kind.__struct_fields__)
-        hints = get_type_hints(kind, include_extras=True)
+        if not isinstance(table, dict):
+            self._fault(where, "it is not a table")
+            return None
+        fields = msgspec.structs.fields(kind)
+        before = len(self._faults)
+        self._refuse_unknown(where, table, [field.name for field in fields])
         values: dict[str, Any] = {}
-        sound = True
-        for field in msgspec.structs.fields(kind):
-            key = f"{prefix}.{field.name}"
+        for field in fields:
             if field.name in table:
                 try:
-                    values[field.name] = msgspec.convert(table[field.name], hints[field.name])
+                    values[field.name] = msgspec.convert(table[field.name], field.type)
                 except msgspec.ValidationError as error:
-                    sound = False
-                    self.fault(key, f"{_plain(error)}, found {table[field.name]!r}", "correct the value")
+                    self._fault(f"{where}.{field.name}", _plain(str(error)))
             elif field.required:
-                sound = False
-                self.fault(key, "is missing", f"add {field.name} = … below [{prefix}]")
-        return kind(**values) if sound else None
+                self._fault(f"{where}.{field.name}", "it is missing")
+        return kind(**values) if len(self._faults) == before else None
 
-    def _trees(self, tables: object) -> dict[str, TreeConfig]:
-        """The sound ones, by the key under which faults are told."""
-        if not isinstance(tables, list):
-            self.fault("tree", "must be a list of tables", "begin each with a line [[tree]]")
-            return {}
-        if not tables:
-            self.fault("tree", "no tree is named", "add a [[tree]] with name and path")
-        found = {f"tree[{i}]": self._section(f"tree[{i}]", table, TreeConfig) for i, table in enumerate(tables)}
-        return {key: tree for key, tree in found.items() if tree is not None}
+    def _refuse_unknown(self, where: str, table: Mapping[str, Any], known: list[str]) -> None:
+        for key in table:
+            if key in known:
+                continue
+            near = difflib.get_close_matches(key.lower(), known, 1, 0.5)
+            remedy = f'did you mean "{near[0]}"?' if near else _elsewhere(key, known)
+            self._fault(f"{where}.{key}" if where else key, "this key is unknown", remedy)
 
-    def _check_cluster(self, cluster: ClusterConfig) -> None:
-        self._check_printable("cluster.name", cluster.name)
-        self._check_absolute("cluster.key_file", cluster.key_file)
-        if not _INTERFACE.fullmatch(cluster.interface):
-            self.fault("cluster.interface", f"{cluster.interface!r} is no interface's name", "see `ip link`")
+    def _check(self, value: _Section, where: str, check: Callable[[_Section], Iterator[tuple[str, str]]]) -> None:
+        for key, reason in check(value):
+            self._fault(f"{where}.{key}", reason)
 
-    def _check_node(self, node: NodeConfig) -> None:
-        self._check_printable("node.name", node.name)
-        self._check_absolute("node.state_dir", node.state_dir)
-        self._check_absolute("node.control_socket", node.control_socket)
-        if len(node.control_socket.encode()) > 107:
-            self.fault("node.control_socket", "longer than a socket's path may be (107 bytes)", "take a shorter one")
+    def _check_together(self, trees: list[tuple[str, TreeSection]], node: NodeSection | None) -> None:
+        state = os.path.normpath(node.state_dir) if node is not None else ""
+        for position, (where, tree) in enumerate(trees):
+            path = os.path.normpath(tree.path)
+            for _, other in trees[:position]:
+                if other.name == tree.name:
+                    self._fault(f"{where}.name", f'another tree is called "{tree.name}" too', "rename one of them")
+                theirs = os.path.normpath(other.path)
+                if _inside(path, theirs) or _inside(theirs, path):
+                    reason = f'it overlaps the tree "{other.name}" at {other.path}'
+                    self._fault(f"{where}.path", reason, "name separate directories, or the upper one only")
+            if state and _inside(state, path):
+                reason = f"the state directory {state} is in it"
+                self._fault(f"{where}.path", reason, "move node.state_dir out of the tree")
 
-    def _check_trees(
-        self, trees: dict[str, TreeConfig], cluster: ClusterConfig | None, node: NodeConfig | None
-    ) -> None:
-        own = {} if node is None else {"node.state_dir": node.state_dir, "node.control_socket": node.control_socket}
-        if cluster is not None:
-            own["cluster.key_file"] = cluster.key_file
-        seen: dict[str, str] = {}
-        for key, tree in trees.items():
-            if not _TREE_NAME.fullmatch(tree.name):
-                remedy = "letters, digits, '.', '_' and '-', at most 64, the first no '.' or '-'"
-                self.fault(f"{key}.name", f"{tree.name!r} is no tree's name", remedy)
-            self._check_absolute(f"{key}.path", tree.path)
-            if tree.name in seen:
-                self.fault(f"{key}.name", f"{tree.name!r} is also the name of {seen[tree.name]}", "name it otherwise")
-            seen.setdefault(tree.name, key)
-            for other_key, other in trees.items():
-                if other_key != key and (_within(tree.path, other.path) and not (key < other_key)):
-                    self.fault(f"{key}.path", f"lies within {other_key}.path ({other.path})", "trees must not overlap")
-            for own_key, place in own.items():
-                if _within(place, tree.path):
-                    self.fault(own_key, f"lies within {key}.path ({tree.path})", "keep it outside of every tree")
-
-    def _check_absolute(self, key: str, path: str) -> None:
-        if not path.startswith("/") or "\0" in path:
-            self.fault(key, f"{path!r} is no absolute path", "begin it with /")
-
-    def _check_printable(self, key: str, name: str) -> None:
-        if not printable_name(name):
-            self.fault(key, f"{name!r} is no name", "1 to 255 bytes of printable text")
+    def _fault(self, key: str, reason: str, remedy: str | None = None) -> None:
+        if remedy is None:
+            remedy = _REMEDIES[re.sub(r"\[\d+\]", "", key)]
+        self._faults.append(Fault(self._file, key, reason, remedy))
 
 
-def printable_name(name: str) -> bool:
-    """Whether frames can carry this as a node's name."""
-    return name.isprintable() and 1 <= len(name.encode()) <= 255
+def _cluster_faults(cluster: ClusterSection) -> Iterator[tuple[str, str]]:
+    yield from _name_faults(cluster.name)
+    yield from _path_faults("key_file", cluster.key_file)
+    interface = cluster.interface
+    if not interface or len(interface.encode()) > MAX_INTERFACE or re.search(r"[\s/]", interface):
+        yield "interface", f"{interface!r} is no name that an interface can have"
 
 
-def _within(path: str, directory: str) -> bool:
-    return Path(path).is_relative_to(Path(directory))
+def _node_faults(node: NodeSection) -> Iterator[tuple[str, str]]:
+    yield from _name_faults(node.name)
+    yield from _path_faults("state_dir", node.state_dir)
+    yield from _path_faults("control_socket", node.control_socket)
+    if len(os.fsencode(node.control_socket)) > MAX_SOCKET:
+        yield "control_socket", f"a socket's path has {MAX_SOCKET} bytes at the most"
 
 
-def _plain(error: msgspec.ValidationError) -> str:
-    """msgspec's text without its place, which we tell ourselves."""
-    text = str(error).partition(" - at ")[0]
-    return text[:1].lower() + text[1:]
+def _tree_faults(tree: TreeSection) -> Iterator[tuple[str, str]]:
+    if not _TREE_NAME.fullmatch(tree.name) or len(tree.name) > MAX_NAME:
+        yield "name", f"{tree.name!r} is no name that a tree can have"
+    yield from _path_faults("path", tree.path)
+    if os.path.normpath(tree.path) == "/":
+        yield "path", "the whole file system cannot be a tree"
+    for pattern in tree.ignore:
+        try:
+            pathspec.GitIgnoreSpec.from_lines([pattern])
+        except ValueError as error:
+            yield "ignore", f"{pattern!r} is no gitignore pattern: {error}"
+
+
+def _name_faults(name: str) -> Iterator[tuple[str, str]]:
+    if not name.strip():
+        yield "name", "it is empty"
+    elif len(name.encode()) > MAX_NAME:
+        yield "name", f"it is longer than {MAX_NAME} bytes"
+    elif not name.isprintable() or "/" in name:
+        yield "name", f'{name!r} has a character that is not printable, or a "/"'
+
+
+def _path_faults(key: str, path: str) -> Iterator[tuple[str, str]]:
+    if not os.path.isabs(path) or "\0" in path:
+        yield key, f"{path!r} is not an absolute path"
+
+
+def _inside(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def _elsewhere(key: str, known: list[str]) -> str:
+    """The remedy for a key that resembles none in its own table."""
+    homes = [table for table, kind in _TABLES.items() if key in kind.__struct_fields__]
+    if homes:
+        return f"it belongs into the table [{homes[0]}]"
+    return f"remove it; the keys known here are {', '.join(known)}"
+
+
+def _plain(message: str) -> str:
+    """msgspec's complaint, in the middle of a sentence."""
+    message = message.replace("`", "")
+    return message[:1].lower() + message[1:]

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, told so that an administrator knows what to do about it."""
+"""What is wrong with a configuration or a host, said so that it can be put right."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong: where, why, and what helps. ``key`` may be empty where the whole file is meant."""
+    """One thing that is wrong: where, what, and what to do; a fault that is not fatal lets the agent run."""
 
     file: str
     key: str
     reason: str
     remedy: str
+    fatal: bool = True
 
     def __str__(self) -> str:
         where = f"{self.file}: {self.key}" if self.key else self.file
         return f"{where}: {self.reason}; {self.remedy}"
 
 
-class Unusable(Exception):
-    """Something outside must be mended before the agent can run; all that was found at once."""
+class ConfigError(Exception):
+    """The agent cannot run like this; ``faults`` names all that was found, not only the first."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)

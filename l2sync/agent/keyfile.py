@@ -1,4 +1,4 @@
-"""The cluster's key file: made so that only its owner reads it, refused when others can."""
+"""The cluster's key file on disk: who may read it, how it is made, what it holds."""
 
 from __future__ import annotations
 
@@ -7,53 +7,70 @@ import secrets
 import stat
 from pathlib import Path
 
-from l2sync.frames import Keyring, LocalError, format_key, load_keys
+from l2sync.frames import KEY_SIZE, LocalError, format_key, load_keys
 
-from .faults import Fault, Unusable
+from .faults import ConfigError, Fault
 
-KEY_SIZE = 32
-
-
-def make_key_file(file: Path) -> None:
-    """Write a new key file, mode 0600. Raises FileExistsError rather than overwrite one, and OSError."""
-    text = (
-        f"# The key of an l2sync cluster: whoever has it is a member.\n{format_key(1, secrets.token_bytes(KEY_SIZE))}\n"
-    )
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as out:
-        # The mode at creation is subject to the umask, which may take more away than we want.
-        os.fchmod(descriptor, 0o600)
-        out.write(text)
-        out.flush()
-        os.fsync(descriptor)
+MODE = 0o600
+_HEADER = """\
+# l2sync cluster key. Whoever has it is a member of the cluster: copy it to every host over a safe way,
+# keep it readable by root only. A line for each key: its id (0 to 255), and 64 hexadecimal digits.
+# The first key seals; the others only open, while one key is being replaced by another.
+"""
+_MOST_BYTES = 1 << 20
 
 
-def read_keyring(file: Path, cluster_name: str, key: str = "cluster.key_file", config: str = "") -> Keyring:
-    """The keys in this file, the first one active. Raises Unusable where it is missing, open to others or bad."""
+def read_keys(path: Path) -> dict[int, bytes]:
+    """The keys by id, the active one first.
 
-    def unusable(reason: str, remedy: str) -> Unusable:
-        return Unusable([Fault(config or str(file), key if config else "", f"{file}: {reason}", remedy)])
-
+    Raises ConfigError when the file is missing, readable by others than its owner, owned by a stranger, or wrong.
+    """
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        # Opened once: what is checked is what is read, whatever is put in its place meanwhile.
+        with open(path, "rb") as file:
+            faults = _mode_faults(path, os.fstat(file.fileno()))
+            text = file.read(_MOST_BYTES)
     except FileNotFoundError:
-        raise unusable("there is no such file", f"copy it from another node, or `l2sync keygen {file}`") from None
+        remedy = f"make one with l2sync keygen {path}, or copy the one of the other hosts"
+        raise ConfigError([_fault(path, "there is no such file", remedy)]) from None
     except OSError as error:
-        raise unusable(f"cannot be opened: {error.strerror}", "run as root, or mend its mode") from error
-    with os.fdopen(descriptor, "rb") as opened:
-        # Asked of what is open, so that nobody can swap the file between the look and the reading.
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise unusable("not a regular file", "name the key file itself")
-        if status.st_mode & 0o077:
-            mode = stat.S_IMODE(status.st_mode)
-            raise unusable(f"open to group or others (mode {mode:04o})", f"chmod 600 {file}, and mind who may know it")
-        if status.st_uid not in (0, os.geteuid()):
-            raise unusable(f"belongs to user {status.st_uid}", f"chown root {file}")
-        raw = opened.read(1 << 20)
+        raise ConfigError([_fault(path, error.strerror or str(error), "the agent must be able to read it")]) from None
+    if faults:
+        raise ConfigError(faults)
     try:
-        keys = load_keys(raw.decode())
-        return Keyring(cluster_name, keys, next(iter(keys)))
+        return load_keys(text.decode("ascii"))
     except (LocalError, UnicodeDecodeError) as error:
-        reason = str(error) if isinstance(error, LocalError) else "not text"
-        raise unusable(reason, "copy it anew from another node") from error
+        reason = str(error) if isinstance(error, LocalError) else "it is no text"
+        raise ConfigError([_fault(path, reason, "copy the key file of a host that works")]) from None
+
+
+def write_key(path: Path) -> None:
+    """Make a key file with one new random key, mode 0600. Raises FileExistsError, never overwrites; OSError."""
+    line = format_key(1, secrets.token_bytes(KEY_SIZE))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
+            os.fchmod(descriptor, MODE)
+            file.write(f"{_HEADER}{line}\n")
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        # Half a key file would be refused later, far from the cause.
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _mode_faults(path: Path, status: os.stat_result) -> list[Fault]:
+    faults = []
+    if not stat.S_ISREG(status.st_mode):
+        return [_fault(path, "it is not a regular file", "name the key file itself")]
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o077:
+        faults.append(_fault(path, f"its mode is {mode:04o}, so others than its owner may use it", f"chmod 600 {path}"))
+    if status.st_uid not in (0, os.geteuid()):
+        faults.append(_fault(path, f"it belongs to user {status.st_uid}", f"chown root {path}"))
+    return faults
+
+
+def _fault(path: Path, reason: str, remedy: str) -> Fault:
+    return Fault(str(path), "cluster.key_file", reason, remedy)

@@ -1,0 +1,104 @@
+"""What passes over the control socket: a line of JSON each way for every request.
+
+A connection may carry many requests, one after the other. A lock belongs to the connection that asked for
+it: when the connection ends, however that comes about, the lock is given up.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+MAX_LINE = 1 << 20
+"""Bytes in a request, at the most."""
+
+
+class StatusQuery(msgspec.Struct, frozen=True, tag="status", tag_field="request"):
+    """Answered with :class:`l2sync.node.Status`."""
+
+
+class FlushQuery(msgspec.Struct, frozen=True, tag="flush", tag_field="request"):
+    """Answered when every online node has what is on disk here now; code ``timeout`` names who lacks what."""
+
+    tree: str | None = None
+    timeout_s: float | None = None
+
+
+class LockQuery(msgspec.Struct, frozen=True, tag="lock", tag_field="request"):
+    """Answered when the whole cluster is locked out of these absolute paths; code ``timeout`` names the holders."""
+
+    paths: tuple[bytes, ...]
+    wait_s: float | None = None
+
+
+class UnlockQuery(msgspec.Struct, frozen=True, tag="unlock", tag_field="request"):
+    """Gives up all locks of this connection."""
+
+
+class RescanQuery(msgspec.Struct, frozen=True, tag="rescan", tag_field="request"):
+    """Answered when the tree (None: every tree) has been looked at; with :class:`Rescanned`."""
+
+    tree: str | None = None
+
+
+class ConflictsQuery(msgspec.Struct, frozen=True, tag="conflicts", tag_field="request"):
+    """Answered with a list of :class:`ConflictCopy`."""
+
+    tree: str | None = None
+
+
+Query: TypeAlias = StatusQuery | FlushQuery | LockQuery | UnlockQuery | RescanQuery | ConflictsQuery
+
+
+class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer: ``ok``, or a stable ``code`` and a text for people; ``data`` depends on the request."""
+
+    ok: bool
+    code: str = ""
+    text: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Rescanned(msgspec.Struct, frozen=True):
+    """How many changes a rescan found, by tree."""
+
+    changes: dict[str, int]
+
+
+class ConflictCopy(msgspec.Struct, frozen=True):
+    """The losing side of two concurrent edits; the path is relative to the tree's own."""
+
+    tree: str
+    root: str
+    path: bytes
+    size: int
+    mtime_ns: int
+
+
+_encoder = msgspec.json.Encoder()
+_queries: msgspec.json.Decoder[Query] = msgspec.json.Decoder(Query)
+_replies = msgspec.json.Decoder(Reply)
+
+
+def encode_line(message: msgspec.Struct) -> bytes:
+    """One line, newline included."""
+    return _encoder.encode(message) + b"\n"
+
+
+def decode_query(line: bytes) -> Query:
+    """Raises msgspec.DecodeError for what is no request."""
+    return _queries.decode(line)
+
+
+def decode_reply(line: bytes) -> Reply:
+    """Raises msgspec.DecodeError for what is no reply."""
+    return _replies.decode(line)
+
+
+def success(data: object = None, text: str = "") -> Reply:
+    return Reply(True, text=text, data=msgspec.Raw(_encoder.encode(data)))
+
+
+def failure(code: str, text: str) -> Reply:
+    return Reply(False, code, text)
