@@ -45,6 +45,7 @@ class StagedBatch:
             with contextlib.suppress(FileExistsError):
                 _make_aside(beneath, part)
         self.fd = beneath.open(path, DIRECTORY)
+        self._empty()
         self.files: dict[TreePath, StagedFile] = {}
         self.by_content: dict[bytes, list[StagedFile]] = {}
         self._places: dict[int, list[tuple[StagedFile, int]]] = {}
@@ -80,21 +81,28 @@ class StagedBatch:
 
     def write(self, number: int, data: bytes) -> None:
         """Put a chunk where it belongs; one that is not awaited is passed over. Raises OSError."""
-        for file, offset in self._places.pop(number, ()):
+        places = self._places.get(number)
+        if places is None:
+            return
+        while places:  # one by one, so that a chunk that met a full disk can be written again
+            file, offset = places[-1]
             if file.left == 1 and not file.made:
                 self._write_whole(file, data)
-                continue
-            fd = self._descriptor(file)
-            _write_all(fd, data, offset)
-            file.left -= 1
-            if not file.left:
-                self._finish(file, fd)
+            else:
+                fd = self._descriptor(file)
+                _write_all(fd, data, offset)
+                file.left -= 1
+                if not file.left:
+                    self._finish(file, fd)
+            places.pop()
+        del self._places[number]
 
-    def make_empty(self, entry: Entry) -> None:
+    def make_empty(self, entry: Entry) -> StagedFile:
         """Stage a file without content. Raises OSError."""
         file = StagedFile(entry, self.fresh_name(), 1)
         self._write_whole(file, b"")
         self.files[entry.path] = file
+        return file
 
     def copy_open(self, entry: Entry, source: int) -> StagedFile:
         """Stage a copy of an open file, in the file system itself where it can. Raises OSError."""
@@ -129,19 +137,25 @@ class StagedBatch:
             os.close(self._open.popitem()[1])
         path = AREA + b"/" + self.label.encode()
         with contextlib.suppress(OSError):
-            for left in os.listdir(self.fd):
-                os.unlink(left, dir_fd=self.fd)
+            self._empty()
             _drop_aside(self._beneath, path)
         os.close(self.fd)
+
+    def _empty(self) -> None:
+        for left in os.listdir(self.fd):
+            os.unlink(left, dir_fd=self.fd)
 
     def _write_whole(self, file: StagedFile, data: bytes) -> None:
         fd = os.open(file.name, _CREATE, 0o600, dir_fd=self.fd)
         try:
-            file.made = True
             _write_all(fd, data, 0)
             set_open_attributes(file.entry, fd)
+        except OSError:
+            os.unlink(file.name, dir_fd=self.fd)
+            raise
         finally:
             os.close(fd)
+        file.made = True
         file.left = 0
         self._unsynced.append(file.name)
 

@@ -1,0 +1,166 @@
+"""Where a file's content comes from when a batch is committed: staged, or at hand in another local file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from l2sync.modtree import CHUNK_RECORD, Entry, Kind, TreePath, name, parent
+
+from .beneath import Directories
+from .chunker import READ, Unsettled, hash_file
+from .index import Index, Row
+from .look import kind_of, same_attributes, same_content, set_attributes, signature, without_ctime
+from .staging import StagedBatch, StagedFile
+
+
+@dataclass(slots=True)
+class Job:
+    """One target on its way: what shall stand there, what the index says of now, and the file that will take the place."""
+
+    entry: Entry
+    row: Row | None
+    before: Entry | None
+    staged: bytes | None = None
+    status: os.stat_result | None = None
+    """What stood there when it was found free to be replaced."""
+
+    @property
+    def path(self) -> TreePath:
+        """Where."""
+        return self.entry.path
+
+    @property
+    def keeps_content(self) -> bool:
+        """Whether only attributes change."""
+        before = self.before
+        if before is None or before.kind is not self.entry.kind:
+            return False
+        return self.entry.kind is Kind.DIR or self.entry.same_content(before)
+
+
+def is_already(entry: Entry, status: os.stat_result, directories: Directories) -> bool:
+    """Whether what stat shows at the entry's path is the entry, content included. Raises OSError."""
+    if not same_attributes(entry, status):
+        return False
+    if entry.kind is Kind.DIR:
+        return True
+    directory = directories.get(parent(entry.path))
+    if entry.kind is Kind.LINK:
+        return os.readlink(name(entry.path), dir_fd=directory) == entry.target
+    return content_of(name(entry.path), directory, entry) == entry.chunks
+
+
+def content_of(child: bytes, directory: int, entry: Entry) -> bytes | None:
+    """A file's chunks, cut as the entry's are; None when it changes under our eyes. Raises OSError."""
+    length = int.from_bytes(entry.chunks[32:CHUNK_RECORD], "big") if entry.chunks else None
+    try:
+        return hash_file(child, directory, length=length)[1]
+    except Unsettled:
+        return None
+
+
+class Sources:
+    """Finds the content of a commit's files, before anything is moved."""
+
+    def __init__(
+        self, batch: StagedBatch, index: Index, directories: Directories, jobs: Mapping[TreePath, Job]
+    ) -> None:
+        self._batch = batch
+        self._index = index
+        self._directories = directories
+        self._jobs = jobs
+        self._leaving: dict[bytes, list[TreePath]] = {}
+        self.linked: set[TreePath] = set()
+        """Files whose inode goes on under another name: their ctime has moved by our own doing."""
+        for job in jobs.values():
+            if job.before is not None and job.before.chunks and not same_content(job.entry, job.before):
+                self._leaving.setdefault(job.before.chunks, []).append(job.path)
+
+    def supply(self, job: Job) -> bool:
+        """Stage what will stand at the job's path; False when its content is not at hand. Raises OSError."""
+        entry = job.entry
+        if entry.kind is Kind.LINK:
+            job.staged = self._batch.fresh_name()
+            os.symlink(entry.target, job.staged, dir_fd=self._batch.fd)
+            set_attributes(entry, job.staged, self._batch.fd)
+            return True
+        own = self._batch.files.get(entry.path)
+        if own is not None and not own.left and not own.used and own.entry.chunks == entry.chunks:
+            own.used = True
+            job.staged = own.name
+            if not own.entry.same_state(entry):
+                set_attributes(entry, own.name, self._batch.fd)
+            return True
+        if not entry.size:
+            return self._use(job, self._batch.make_empty(entry))
+        return self._link(job) or self._copy(job)
+
+    def _use(self, job: Job, file: StagedFile) -> bool:
+        file.used = True
+        job.staged = file.name
+        return True
+
+    def _link(self, job: Job) -> bool:
+        """A file that leaves its place lends its inode: a rename costs no copy."""
+        entry = job.entry
+        for path in self._leaving.get(entry.chunks, ()):
+            giver = self._jobs[path]
+            if path in self.linked or not self._unchanged(path, giver.row):
+                continue
+            status = self._directories.stat(path)
+            if status is None or not same_attributes(entry, status):
+                continue  # the inode has one set of attributes, and still stands at its old place
+            staged = self._batch.fresh_name()
+            directory = self._directories.get(parent(path))
+            os.link(name(path), staged, src_dir_fd=directory, dst_dir_fd=self._batch.fd, follow_symlinks=False)
+            now = os.stat(staged, dir_fd=self._batch.fd, follow_symlinks=False)
+            if without_ctime(signature(now)) != without_ctime(signature(status)):
+                os.unlink(staged, dir_fd=self._batch.fd)
+                continue
+            self.linked.add(path)
+            job.staged = staged
+            return True
+        return False
+
+    def _copy(self, job: Job) -> bool:
+        entry = job.entry
+        for file in self._batch.by_content.get(entry.chunks, ()):
+            if not file.left and self._copy_from(job, file.name, self._batch.fd):
+                return True
+        for path in self._elsewhere(entry):
+            status = self._directories.stat(path)
+            if status is None or kind_of(status) is not Kind.FILE or status.st_size != entry.size:
+                continue
+            if self._copy_from(job, name(path), self._directories.get(parent(path))):
+                return True
+        return False
+
+    def _copy_from(self, job: Job, child: bytes, directory: int) -> bool:
+        try:
+            source = os.open(child, READ, dir_fd=directory)
+        except FileNotFoundError:
+            return False
+        try:
+            file = self._batch.copy_open(job.entry, source)
+        finally:
+            os.close(source)
+        if content_of(file.name, self._batch.fd, job.entry) == job.entry.chunks:
+            return self._use(job, file)
+        os.unlink(file.name, dir_fd=self._batch.fd)
+        return False
+
+    def _elsewhere(self, entry: Entry) -> list[TreePath]:
+        """Local files that held this content when they were last seen."""
+        paths = list(self._leaving.get(entry.chunks, ()))
+        first = entry.chunks[:32]
+        for place in self._index.find_chunks([first]).get(first, ()):
+            row = self._index.row(place.path) if not place.offset else None
+            if row is not None and row.kind is Kind.FILE and row.entry().chunks == entry.chunks:
+                paths.append(place.path)
+        return paths
+
+    def _unchanged(self, path: TreePath, row: Row | None) -> bool:
+        status = self._directories.stat(path)
+        return row is not None and status is not None and signature(status) == row.signature
