@@ -25,8 +25,10 @@ DEFAULT_STATE_DIR = "/var/lib/l2sync"
 DEFAULT_SOCKET = "/run/l2sync/control.sock"
 DEFAULT_ETHERTYPE = 0x88B5
 
-MAX_NAME = 64
-"""Bytes in a name of a cluster, a node or a tree; names are in frames, in file names and in tables."""
+MAX_NAME = 255
+"""Bytes in a name of a cluster or a node, as frames carry it."""
+MAX_TREE_NAME = 64
+"""Bytes in a tree's name: it is part of a file's name."""
 MAX_INTERFACE = 15
 MAX_SOCKET = 107
 _TREE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -241,7 +243,7 @@ def _node_faults(node: NodeSection) -> Iterator[tuple[str, str]]:
 
 
 def _tree_faults(tree: TreeSection) -> Iterator[tuple[str, str]]:
-    if not _TREE_NAME.fullmatch(tree.name) or len(tree.name) > MAX_NAME:
+    if not _TREE_NAME.fullmatch(tree.name) or len(tree.name) > MAX_TREE_NAME:
         yield "name", f"{tree.name!r} is no name that a tree can have"
     yield from _path_faults("path", tree.path)
     if os.path.normpath(tree.path) == "/":

@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from l2sync.link import FrameTooLong, Link, LinkDown
+from l2sync.modtree import TreePath
 from l2sync.node import api
 from l2sync.node.status import Status
 
@@ -30,16 +31,16 @@ class Conductor(Protocol):
     """The node, as the driver knows it."""
 
     def start(self, now: int) -> None: ...
-    def receive(self, frame: bytes, now: int, source: bytes) -> None: ...
+    def receive(self, frame: bytes, now: int, source: bytes | None = None) -> None: ...
     def disk_reported(self, event: api.DiskEvent, now: int) -> None: ...
     def submit(self, request: api.Request, now: int) -> None: ...
     def handle_timer(self, now: int) -> None: ...
-    def next_deadline(self) -> int | None: ...
+    def next_deadline(self, now: int) -> int | None: ...
     def take_effects(self) -> list[api.Effect]: ...
     def status(self, now: int) -> Status: ...
-    def conflicts(self, tree: str) -> list[bytes]: ...
-    def lacking(self, tree: str | None) -> list[str]: ...
-    def leave(self, now: int) -> None: ...
+    def conflicts(self, tree: str) -> list[TreePath]: ...
+    def lacking(self, tree: str | None = None) -> list[str]: ...
+    def leave(self, now: int, text: str = ...) -> None: ...
 
 
 class SocketLink(Link, Protocol):
@@ -105,7 +106,12 @@ class Driver:
     async def ask(self, make: Callable[[int], api.Request]) -> tuple[int, api.Answer]:
         """Hand a request to the node and wait for its end: the number and the answer. Cancelling cancels it."""
         event, answers = trio.Event(), list[api.Answer]()
-        number = self.submit(make, lambda answer: (answers.append(answer), event.set())[1])
+
+        def answered(answer: api.Answer) -> None:
+            answers.append(answer)
+            event.set()
+
+        number = self.submit(make, answered)
         try:
             await event.wait()
         except BaseException:
@@ -114,7 +120,7 @@ class Driver:
         return number, answers[0]
 
     async def leave(self) -> None:
-        """Say goodbye; returns when it is on the segment."""
+        """Say goodbye; returns when it is on the segment, and all that was asked for before is done."""
         self.node.leave(self._clock())
         self._idle = trio.Event()
         self._wake.set()
@@ -164,7 +170,8 @@ class Driver:
                     turn = self._clock()
             if effects:
                 continue
-            deadline, now = self.node.next_deadline(), self._clock()
+            now = self._clock()
+            deadline = self.node.next_deadline(now)
             if deadline is not None and deadline <= now:
                 self.node.handle_timer(now)
                 if self._clock() - turn > _TURN:
