@@ -68,7 +68,7 @@ def _rest(fd: int, data: bytes, want: int, offset: int) -> bytes:
 
 
 def hash_file(
-    child: bytes, directory: int, before: Observation | None = None, length: int | None = None
+    child: bytes, directory: int, before: Observation | None = None, length: int | None = None, wait: bool = True
 ) -> tuple[os.stat_result, bytes]:
     """Read a file once: what stat says of it, and its packed chunks.
 
@@ -84,7 +84,8 @@ def hash_file(
         status = os.fstat(fd)
         if not is_regular(status):
             raise Unsettled
-        _wait_for_the_tick(status)
+        if wait:
+            _wait_for_the_tick(status)
         chunks = read_chunks(fd, status.st_size, length or chunk_size(status.st_size, before))
         if signature(os.fstat(fd)) != signature(status):
             raise Unsettled

@@ -17,7 +17,7 @@ from .staging import StagedBatch, StagedFile
 
 @dataclass(slots=True)
 class Job:
-    """One target on its way: what shall stand there, what the index says of now, and the file that will take the place."""
+    """One target on its way: what shall stand there, what the index says, and the file that takes the place."""
 
     entry: Entry
     row: Row | None
@@ -52,11 +52,11 @@ def is_already(entry: Entry, status: os.stat_result, directories: Directories) -
     return content_of(name(entry.path), directory, entry) == entry.chunks
 
 
-def content_of(child: bytes, directory: int, entry: Entry) -> bytes | None:
+def content_of(child: bytes, directory: int, entry: Entry, wait: bool = True) -> bytes | None:
     """A file's chunks, cut as the entry's are; None when it changes under our eyes. Raises OSError."""
     length = int.from_bytes(entry.chunks[32:CHUNK_RECORD], "big") if entry.chunks else None
     try:
-        return hash_file(child, directory, length=length)[1]
+        return hash_file(child, directory, length=length, wait=wait)[1]
     except Unsettled:
         return None
 
@@ -144,9 +144,11 @@ class Sources:
             return False
         try:
             file = self._batch.copy_open(job.entry, source)
+        except EOFError:
+            return False
         finally:
             os.close(source)
-        if content_of(file.name, self._batch.fd, job.entry) == job.entry.chunks:
+        if content_of(file.name, self._batch.fd, job.entry, wait=False) == job.entry.chunks:
             return self._use(job, file)
         os.unlink(file.name, dir_fd=self._batch.fd)
         return False

@@ -105,7 +105,7 @@ class StagedBatch:
         return file
 
     def copy_open(self, entry: Entry, source: int) -> StagedFile:
-        """Stage a copy of an open file, in the file system itself where it can. Raises OSError."""
+        """Stage a copy of an open file, in the file system itself where it can. Raises OSError, EOFError."""
         file = StagedFile(entry, self.fresh_name(), 0)
         fd = os.open(file.name, _CREATE, 0o600, dir_fd=self.fd)
         try:
@@ -189,7 +189,7 @@ def clear(beneath: Beneath) -> None:
 
 
 def copy_range(source: int, target: int, count: int, source_offset: int, target_offset: int) -> None:
-    """Copy bytes between open files, shared or copied by the kernel. Raises OSError."""
+    """Copy bytes between open files, shared or copied by the kernel. Raises OSError, EOFError."""
     left = count
     while left:
         try:
@@ -197,7 +197,7 @@ def copy_range(source: int, target: int, count: int, source_offset: int, target_
         except OSError:
             done = _write_all(target, os.pread(source, min(left, 1 << 20), source_offset), target_offset)
         if not done:
-            raise OSError("the source ended early")
+            raise EOFError("the source ended early")
         left -= done
         source_offset += done
         target_offset += done

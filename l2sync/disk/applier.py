@@ -1,0 +1,276 @@
+"""Making a batch's targets true on disk: each file either as it was or as it shall be, and nothing of the user's lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from l2sync.modtree import ROOT, Entry, Kind, Target, TreePath, name, parent
+
+from .beneath import NOT_THERE, Beneath, Directories, sync_file_system
+from .ignore import Ignore
+from .index import Index, Row
+from .look import kind_of, same_attributes, set_attributes, set_open_attributes, signature, signed_mtime, without_ctime
+from .sources import Job, Sources, is_already
+from .staging import StagedBatch
+
+_KEPT = (Kind.TOMBSTONE, Kind.FILE, Kind.DIR, Kind.LINK)
+_FEW = 4
+
+
+@dataclass(slots=True)
+class CommitResult:
+    """What is now so; what is not the file expected (to be scanned); what failed, and why."""
+
+    applied: list[Entry] = field(default_factory=list)
+    changed: list[TreePath] = field(default_factory=list)
+    failed: dict[TreePath, str] = field(default_factory=dict)
+
+
+class _Verdict(Enum):
+    FREE = auto()
+    """What stands there is what the index knows: it may be replaced."""
+    DONE = auto()
+    """What shall stand there does already."""
+    CHANGED = auto()
+
+
+class Applier:
+    """One commit."""
+
+    def __init__(
+        self, beneath: Beneath, index: Index, ignore: Ignore, batch: StagedBatch, note: Callable[[OSError], object]
+    ) -> None:
+        self._beneath = beneath
+        self._index = index
+        self._ignore = ignore
+        self._batch = batch
+        self._note = note
+        self._directories = Directories(beneath)
+        self._jobs: dict[TreePath, Job] = {}
+        self._sources = Sources(batch, index, self._directories, self._jobs)
+        self._parents: dict[TreePath, Row] = {}
+        self._touched: dict[TreePath, int | None] = {}
+        """Directories that were written in, each with the time to be given back (None: leave it)."""
+        self._result = CommitResult()
+        self._records: list[tuple[Entry, bytes]] = []
+        self._ended: list[Job] = []
+
+    def run(self, targets: Iterable[Target]) -> tuple[CommitResult, list[tuple[Entry, bytes]]]:
+        """Do it all; the result, and the entries with their signatures for the index."""
+        with self._directories:
+            self._take(targets)
+            self._sources = Sources(self._batch, self._index, self._directories, self._jobs)
+            self._judge_directories()
+            placed = [job for job in self._sorted() if job.entry.kind in (Kind.FILE, Kind.LINK)]
+            self._each(placed, self._supply)
+            self._batch.sync()
+            self._each((job for job in self._sorted() if job.entry.kind is Kind.DIR), self._make_directory)
+            late = [job for job in placed if job.before is not None and job.before.kind is Kind.DIR]
+            self._each((job for job in placed if job not in late), self._place)
+            self._each((job for job in reversed(self._sorted()) if job.entry.deleted), self._remove)
+            self._each(late, self._place)
+            self._each((job for job in reversed(self._sorted()) if job.entry.kind is Kind.DIR), self._finish_directory)
+            self._restore_times()
+            self._sync()
+            for job in self._ended:
+                self._record(job)
+        return self._result, self._records
+
+    # --- beginning --------------------------------------------------------------------------------
+
+    def _take(self, targets: Iterable[Target]) -> None:
+        entries = [target.entry for target in targets]
+        rows = self._index.rows({e.path for e in entries} | {parent(e.path) for e in entries})
+        self._parents = rows
+        for entry in entries:
+            row = rows.get(entry.path)
+            before = row.entry() if row is not None and row.alive else None
+            if entry.kind not in _KEPT:
+                self._result.failed[entry.path] = "a kind of file that is not kept in sync"
+            elif row is not None and before is not None and before.same_state(entry):
+                # Only the version is news. If the user has changed the file, its signature still tells.
+                self._result.applied.append(entry)
+                self._records.append((entry, row.signature))
+            else:
+                self._jobs[entry.path] = Job(entry, row, before)
+
+    def _sorted(self) -> list[Job]:
+        return [self._jobs[path] for path in sorted(self._jobs)]
+
+    def _judge_directories(self) -> None:
+        """Directories are judged first: what happens in them changes how they look."""
+        for job in self._sorted():
+            if job.entry.kind is Kind.DIR or (job.before is not None and job.before.kind is Kind.DIR):
+                self._attempt(job, self._judge)
+
+    def _judge(self, job: Job) -> bool:
+        """Whether the job may go on. Raises OSError."""
+        verdict = self._verdict(job)
+        if verdict is _Verdict.CHANGED:
+            self._result.changed.append(job.path)
+        elif verdict is _Verdict.DONE and job.entry.kind is not Kind.DIR:
+            self._ended.append(job)
+        else:
+            return True
+        self._jobs.pop(job.path, None)
+        return False
+
+    def _verdict(self, job: Job) -> _Verdict:
+        status = job.status = self._directories.stat(job.path)
+        row, entry = job.row, job.entry
+        if status is None:
+            if entry.deleted:
+                return _Verdict.DONE
+            return _Verdict.CHANGED if job.before is not None else _Verdict.FREE
+        if row is not None and job.before is not None:
+            sig = signature(status)
+            if sig == row.signature:
+                return _Verdict.FREE
+            if job.path in self._sources.linked and without_ctime(sig) == without_ctime(row.signature):
+                return _Verdict.FREE
+        if not entry.deleted and is_already(entry, status, self._directories):
+            return _Verdict.DONE
+        if job.before is not None and is_already(job.before, status, self._directories):
+            return _Verdict.FREE
+        return _Verdict.CHANGED
+
+    def _supply(self, job: Job) -> None:
+        if job.keeps_content:
+            return
+        if not self._sources.supply(job):
+            self._fail(job, "its content is not at hand")
+
+    # --- the steps --------------------------------------------------------------------------------
+
+    def _make_directory(self, job: Job) -> None:
+        if job.status is not None and kind_of(job.status) is Kind.DIR:
+            return
+        directory = self._enter(job)
+        if job.status is not None:
+            os.unlink(name(job.path), dir_fd=directory)
+        os.mkdir(name(job.path), 0o700, dir_fd=directory)
+        self._directories.forget(job.path)
+
+    def _place(self, job: Job) -> None:
+        was_directory = job.before is not None and job.before.kind is Kind.DIR
+        if not was_directory and not self._judge(job):
+            return
+        directory = self._enter(job)
+        if job.staged is None:
+            set_attributes(job.entry, name(job.path), directory, job.status)
+        else:
+            if was_directory and not self._remove_directory(job, directory):
+                return
+            os.rename(job.staged, name(job.path), src_dir_fd=self._batch.fd, dst_dir_fd=directory)
+        self._ended.append(job)
+
+    def _remove(self, job: Job) -> None:
+        was_directory = job.before is not None and job.before.kind is Kind.DIR
+        if not was_directory and not self._judge(job):
+            return
+        directory = self._enter(job)
+        if not was_directory:
+            os.unlink(name(job.path), dir_fd=directory)
+        elif not self._remove_directory(job, directory):
+            return
+        self._ended.append(job)
+
+    def _remove_directory(self, job: Job, directory: int) -> bool:
+        try:
+            os.rmdir(name(job.path), dir_fd=directory)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            self._not_empty(job)
+            return False
+        self._directories.forget(job.path)
+        return True
+
+    def _not_empty(self, job: Job) -> None:
+        """Something was made in a directory that was to go: a scan will tell what, unless it does not look at it."""
+        with os.scandir(self._directories.get(job.path)) as listing:
+            for item in listing:
+                child = TreePath(job.path + b"/" + os.fsencode(item.name))
+                if kind_of(item.stat(follow_symlinks=False)) and not self._ignore(child, item.is_dir()):
+                    self._result.changed.append(job.path)
+                    del self._jobs[job.path]
+                    return
+        self._fail(job, "the directory holds files that are not kept in sync")
+
+    def _finish_directory(self, job: Job) -> None:
+        set_open_attributes(job.entry, self._directories.get(job.path))
+        self._touched.setdefault(job.path, None)
+        self._ended.append(job)
+
+    def _enter(self, job: Job) -> int:
+        """The directory that the job is in, open, with the time noted that it is to have afterwards. Raises OSError."""
+        above = parent(job.path)
+        directory = self._directories.get(above)
+        if above not in self._touched:
+            row = self._parents.get(above)
+            known = row is not None and row.alive and row.signature == signature(os.fstat(directory))
+            self._touched[above] = signed_mtime(row.signature) if row is not None and known else None
+        return directory
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def _restore_times(self) -> None:
+        """A file's replacement must not show in the time of its directory, unless the batch says so."""
+        finished = {job.path for job in self._ended}
+        for path, mtime in self._touched.items():
+            if mtime is None or path in finished:
+                continue
+            try:
+                os.utime(self._directories.get(path), ns=(mtime, mtime))
+            except OSError as error:
+                self._note(error)
+
+    def _sync(self) -> None:
+        """The renames are durable before the index says so: else a power loss would read as the user's going back."""
+        if len(self._touched) > _FEW:
+            sync_file_system(self._beneath.fd)
+            return
+        for path in self._touched:
+            try:
+                os.fsync(self._directories.get(path))
+            except OSError as error:
+                if error.errno not in NOT_THERE:
+                    raise
+
+    def _record(self, job: Job) -> None:
+        sig = b""
+        if not job.entry.deleted:
+            status = self._directories.stat(job.path)
+            if status is not None and same_attributes(job.entry, status):
+                sig = signature(status)
+        self._result.applied.append(job.entry)
+        self._records.append((job.entry, sig))
+
+    def _each(self, jobs: Iterable[Job], step: Callable[[Job], object]) -> None:
+        for job in jobs:
+            if job.path in self._jobs:
+                self._attempt(job, step)
+
+    def _attempt(self, job: Job, step: Callable[[Job], object]) -> None:
+        try:
+            step(job)
+        except OSError as error:
+            self._note(error)
+            if error.errno in NOT_THERE and self._lost_above(job.path):
+                self._result.changed.append(job.path)
+                self._jobs.pop(job.path, None)
+            else:
+                self._fail(job, error.strerror or str(error))
+
+    def _lost_above(self, path: TreePath) -> bool:
+        """Whether the index says that a directory is there which is not: the user took it away."""
+        row = self._parents.get(parent(path))
+        return path != ROOT and row is not None and row.kind is Kind.DIR and parent(path) not in self._result.failed
+
+    def _fail(self, job: Job, reason: str) -> None:
+        self._result.failed[job.path] = reason
+        self._jobs.pop(job.path, None)
