@@ -114,15 +114,14 @@ class Desk:
         self.worker.post(lambda: self.store.scan(wanted), finish)
 
     def set_paused(self, reason: str | None) -> None:
-        """Tell the node of a pause or of its end; after the end the whole tree is looked at."""
+        """Tell the node of a pause or of its end; after the end the whole tree is to be looked at."""
         if reason == self.paused_reason:
             return
-        resumed, self.paused_reason = self.paused_reason is not None and reason is None, reason
+        self.paused_reason = reason
         if reason is not None:
             self._report(api.TreePaused(self.name, reason))
-        elif resumed:
+        else:
             self._report(api.TreeResumed(self.name))
-            self.scan(None)
 
     def _prepare(self, effect: api.Prepare) -> None:
         def succeed(result: PreparedLike) -> api.DiskEvent:

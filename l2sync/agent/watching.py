@@ -1,0 +1,212 @@
+"""Keeping an eye on one tree: what the kernel reports, when it has settled, and looks at the whole of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import structlog
+import trio
+
+from l2sync.modtree import TreePath
+
+from .desk import Desk
+
+SECOND = 1_000_000_000
+HEALTH_S = 5.0
+PAUSED_S = 1.0
+"""How often a paused tree is asked whether the cause is gone."""
+BLIND_S = 10.0
+"""How often the whole tree is looked at while the kernel cannot watch all of it; longer where a look takes long."""
+
+
+class TouchedLike(Protocol):
+    """What a watcher has to tell."""
+
+    @property
+    def paths(self) -> Iterable[TreePath]: ...
+    @property
+    def overflow(self) -> bool: ...
+
+
+class WatcherLike(Protocol):
+    """Reports of the kernel on one tree."""
+
+    @property
+    def complete(self) -> bool: ...
+    def fileno(self) -> int: ...
+    def read(self) -> TouchedLike: ...
+    def close(self) -> None: ...
+
+
+class SettlerLike(Protocol):
+    """Holds touched paths until they are quiet."""
+
+    def touched(self, paths: Iterable[TreePath], now: int) -> None: ...
+    def due(self, now: int) -> Iterable[TreePath]: ...
+    def next_deadline(self) -> int | None: ...
+
+
+class TreeWatch:
+    """Scans what was touched, the whole tree where that is not known, and tells when the tree cannot be trusted."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        open_watcher: Callable[[], WatcherLike],
+        settler: SettlerLike,
+        rescan_s: float,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.desk = desk
+        self.settler = settler
+        self.rescan_s = rescan_s
+        self.watcher: WatcherLike | None = None
+        self._open_watcher = open_watcher
+        self._clock = clock
+        self._wake = trio.Event()
+        self._reading = trio.Lock()
+        self._opened = trio.Event()
+        self._log = structlog.get_logger().bind(tree=desk.name)
+
+    async def run(self) -> None:
+        """Watch until cancelled; the whole tree is looked at first."""
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._begin()
+                nursery.start_soon(self._listen)
+                nursery.start_soon(self._settle)
+                nursery.start_soon(self._look_at_all)
+                nursery.start_soon(self._check_health)
+        finally:
+            self._close_watcher()
+
+    async def catch_up(self) -> int:
+        """Look now at all that was touched until now; how much differed. Raises what a scan raises."""
+        if self.desk.paused_reason is not None:
+            raise RuntimeError(f"{self.desk.name} is paused: {self.desk.paused_reason}")
+        if self.watcher is None or not self.watcher.complete:
+            return await self.scan(None)
+        await self._drain()
+        touched = list(self.settler.due(1 << 62))
+        # Also when nothing was touched: what is being looked at now must have come to its end.
+        return await self.scan(touched)
+
+    async def scan(self, paths: Iterable[TreePath] | None) -> int:
+        """Look at these paths (None: all) and wait; how much differed. Raises what a scan raises."""
+        finished, results = trio.Event(), list[int | Exception]()
+
+        def done(result: int | Exception) -> None:
+            results.append(result)
+            finished.set()
+
+        self.desk.scan(paths, done)
+        await finished.wait()
+        if isinstance(results[0], Exception):
+            raise results[0]
+        return results[0]
+
+    async def _begin(self) -> None:
+        """Watch before looking: what changes in between is seen twice rather than never."""
+        self._close_watcher()
+        try:
+            async with self._reading:
+                self.watcher = await trio.to_thread.run_sync(self._open_watcher)
+        except OSError as error:
+            self._log.warning("not_watched", reason=str(error), remedy=f"looking at all of it every {BLIND_S:g} s")
+        self._opened.set()
+        self.desk.scan(None)
+
+    def _close_watcher(self) -> None:
+        watcher, self.watcher = self.watcher, None
+        self._opened = trio.Event()
+        if watcher is not None:
+            trio.lowlevel.notify_closing(watcher.fileno())
+            watcher.close()
+
+    async def _listen(self) -> None:
+        while True:
+            watcher = self.watcher
+            if watcher is None:
+                await self._opened.wait()
+                if self.watcher is None:
+                    await trio.sleep(PAUSED_S)
+                continue
+            try:
+                await trio.lowlevel.wait_readable(watcher.fileno())
+                await self._drain()
+            except (trio.ClosedResourceError, OSError, ValueError):
+                await trio.lowlevel.checkpoint()
+
+    async def _drain(self) -> None:
+        """Take what the kernel reports. In a thread, as new directories are looked into."""
+        async with self._reading:
+            if self.watcher is None:
+                return
+            touched = await trio.to_thread.run_sync(self.watcher.read)
+        if touched.overflow:
+            self._log.warning(
+                "watch_overflow",
+                reason="the kernel's queue of reports overflowed; the whole tree is looked at",
+                remedy="raise fs.inotify.max_queued_events with sysctl if this is frequent",
+            )
+            self.desk.scan(None)
+        self.touched(touched.paths)
+
+    def touched(self, paths: Iterable[TreePath]) -> None:
+        """Look at these paths when they are quiet."""
+        self.settler.touched(paths, self._clock())
+        self._wake.set()
+
+    async def _settle(self) -> None:
+        while True:
+            # One scan at a time: what is touched meanwhile goes into the next.
+            if self.desk.scanning == 0 and self.desk.paused_reason is None:
+                paths = list(self.settler.due(self._clock()))
+                if paths:
+                    await self._try_scan(paths)
+                    continue
+                deadline = self.settler.next_deadline()
+            else:
+                deadline = self._clock() + SECOND // 100
+            self._wake = trio.Event()
+            wait = float("inf") if deadline is None else max(0.0, (deadline - self._clock()) / SECOND)
+            with trio.move_on_after(wait):
+                await self._wake.wait()
+
+    async def _look_at_all(self) -> None:
+        last = self._clock()
+        took = 0
+        while True:
+            blind = self.watcher is None or not self.watcher.complete
+            every = max(BLIND_S, 10 * took / SECOND) if blind else self.rescan_s
+            if self.rescan_s > 0 and blind:
+                every = min(every, self.rescan_s)
+            await trio.sleep(min(HEALTH_S, every))
+            if self._clock() - last < every * SECOND or self.desk.paused_reason is not None or self.desk.scanning:
+                continue
+            last = self._clock()
+            await self._try_scan(None)
+            took = self._clock() - last
+
+    async def _try_scan(self, paths: Iterable[TreePath] | None) -> None:
+        # The desk has logged a failure, and the node has heard of a pause.
+        try:
+            await self.scan(paths)
+        except Exception as error:
+            self._log.debug("scan_failed", reason=str(error))
+            await trio.sleep(PAUSED_S)
+
+    async def _check_health(self) -> None:
+        while True:
+            await trio.sleep(HEALTH_S if self.desk.paused_reason is None else PAUSED_S)
+            try:
+                reason = await self.desk.worker.run(self.desk.store.health)
+            except OSError as error:
+                reason = str(error)
+            if reason is not None:
+                self.desk.set_paused(reason)
+            elif self.desk.paused_reason is not None:
+                self.desk.set_paused(None)
+                await self._begin()
