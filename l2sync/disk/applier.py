@@ -1,4 +1,4 @@
-"""Making a batch's targets true on disk: each file either as it was or as it shall be, and nothing of the user's lost."""
+"""Making a batch's targets true on disk: each file as it was or as it shall be, and nothing of the user's lost."""
 
 from __future__ import annotations
 
@@ -111,6 +111,9 @@ class Applier:
         """Whether the job may go on. Raises OSError."""
         verdict = self._verdict(job)
         if verdict is _Verdict.CHANGED:
+            if self._unseen(job):
+                self._fail(job, "something that is not kept in sync stands there")
+                return False
             self._result.changed.append(job.path)
         elif verdict is _Verdict.DONE and job.entry.kind is not Kind.DIR:
             self._ended.append(job)
@@ -118,6 +121,13 @@ class Applier:
             return True
         self._jobs.pop(job.path, None)
         return False
+
+    def _unseen(self, job: Job) -> bool:
+        """Whether a scan would not report what stands there."""
+        if job.status is None or job.path == ROOT:
+            return False
+        kind = kind_of(job.status)
+        return kind is None or self._ignore(job.path, kind is Kind.DIR) or self._ignore.any_above(job.path)
 
     def _verdict(self, job: Job) -> _Verdict:
         status = job.status = self._directories.stat(job.path)
@@ -151,6 +161,8 @@ class Applier:
             return
         directory = self._enter(job)
         if job.status is not None:
+            if not self._judge(job):
+                return
             os.unlink(name(job.path), dir_fd=directory)
         os.mkdir(name(job.path), 0o700, dir_fd=directory)
         self._directories.forget(job.path)

@@ -6,9 +6,8 @@ import contextlib
 import os
 import shutil
 from collections import OrderedDict
-from collections.abc import Iterable
 
-from l2sync.modtree import PRIVATE, Chunk, Entry, Kind, TreePath
+from l2sync.modtree import PRIVATE, Entry, TreePath
 
 from .beneath import DIRECTORY, Beneath, sync_file_system
 from .look import set_open_attributes
@@ -48,6 +47,7 @@ class StagedBatch:
         self._empty()
         self.files: dict[TreePath, StagedFile] = {}
         self.by_content: dict[bytes, list[StagedFile]] = {}
+        self.journaled: dict[TreePath, Entry] = {}
         self._places: dict[int, list[tuple[StagedFile, int]]] = {}
         self._open: OrderedDict[bytes, int] = OrderedDict()
         self._unsynced: list[bytes] = []
@@ -201,16 +201,6 @@ def copy_range(source: int, target: int, count: int, source_offset: int, target_
         left -= done
         source_offset += done
         target_offset += done
-
-
-def chunk_numbers(chunks: Iterable[Chunk]) -> dict[bytes, int]:
-    """Each chunk's number in a batch's table, by its hash."""
-    return {chunk.hash: number for number, chunk in enumerate(chunks)}
-
-
-def needs_content(entry: Entry) -> bool:
-    """Whether the entry stands for bytes that have to come from somewhere."""
-    return entry.kind is Kind.FILE and entry.size > 0
 
 
 def _write_all(fd: int, data: bytes, offset: int) -> int:

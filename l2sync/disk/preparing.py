@@ -1,0 +1,118 @@
+"""Staging a batch as far as local files go: only what no file here holds has to come over the segment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from blake3 import blake3
+
+from l2sync.modtree import Chunk, Entry, Kind, TreePath, name, parent
+
+from .beneath import Directories
+from .chunker import READ
+from .guard import pausing
+from .index import Index, Place
+from .look import same_content, signature
+from .staging import StagedBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Numbers of the chunks still missing, and paths that cannot be staged, with the reason."""
+
+    missing: list[int]
+    failed: dict[TreePath, str] = field(default_factory=dict)
+
+
+class Preparation:
+    """The staging of one batch."""
+
+    def __init__(self, index: Index, batch: StagedBatch, directories: Directories) -> None:
+        self._index = index
+        self._batch = batch
+        self._directories = directories
+        self._failed: dict[TreePath, str] = {}
+
+    def run(self, entries: list[Entry], chunks: list[Chunk]) -> Prepared:
+        """Do it. Raises OSError where the tree itself is in trouble (full, read-only)."""
+        numbers = {chunk.hash: number for number, chunk in enumerate(chunks)}
+        for entry in self._needing_content(entries):
+            try:
+                if entry.size:
+                    self._batch.expect(entry, numbers)
+                else:
+                    self._batch.make_empty(entry)
+            except KeyError:
+                self._failed[entry.path] = "its chunks are not in the batch"
+            except OSError as error:
+                if pausing(error):
+                    raise
+                self._failed[entry.path] = error.strerror or str(error)
+        self._copy_local(chunks)
+        if not self._batch.missing:
+            self._batch.sync()
+        return Prepared(self._batch.missing, self._failed)
+
+    def _needing_content(self, entries: list[Entry]) -> list[Entry]:
+        """Files whose bytes neither stand at their path nor in a file that leaves its place by the same batch."""
+        rows = self._index.rows(entry.path for entry in entries)
+        leaving: dict[bytes, TreePath] = {}
+        staying: set[TreePath] = set()
+        for entry in entries:
+            row = rows.get(entry.path)
+            if row is None or row.kind is not Kind.FILE:
+                continue
+            before = row.entry()
+            if same_content(entry, before):
+                staying.add(entry.path)
+            elif before.size and self._unchanged(entry.path, row.signature):
+                leaving[before.chunks] = entry.path
+        return [
+            entry
+            for entry in entries
+            if entry.kind is Kind.FILE and entry.path not in staying and entry.chunks not in leaving
+        ]
+
+    def _unchanged(self, path: TreePath, sig: bytes) -> bool:
+        try:
+            status = self._directories.stat(path)
+        except OSError:
+            return False
+        return status is not None and signature(status) == sig
+
+    def _copy_local(self, chunks: list[Chunk]) -> None:
+        """Fill in the chunks that local files hold; each is verified, for a file may have changed unnoticed."""
+        missing = self._batch.missing
+        found = self._index.find_chunks(chunks[number].hash for number in missing)
+        reads = [(place, number) for number in missing for place in found.get(chunks[number].hash, ())]
+        for path, group in _by_path(reads).items():
+            wanted = [(place.offset, number) for place, number in group if self._batch.awaits(number)]
+            if not wanted:
+                continue
+            try:
+                fd = os.open(name(path), READ, dir_fd=self._directories.get(parent(path)))
+            except OSError:
+                continue
+            try:
+                for offset, number in wanted:
+                    data = _read(fd, chunks[number].length, offset)
+                    if blake3(data).digest() == chunks[number].hash:
+                        self._batch.write(number, data)
+            finally:
+                os.close(fd)
+
+
+def _read(fd: int, length: int, offset: int) -> bytes:
+    with contextlib.suppress(OSError):
+        return os.pread(fd, length, offset)
+    return b""
+
+
+def _by_path(reads: Iterable[tuple[Place, int]]) -> dict[TreePath, list[tuple[Place, int]]]:
+    groups: dict[TreePath, list[tuple[Place, int]]] = {}
+    for place, number in sorted(reads):
+        groups.setdefault(place.path, []).append((place, number))
+    return groups

@@ -1,0 +1,45 @@
+"""After a crash: what a batch had already brought to the disk is taken for that batch's, not for the user's doing."""
+
+from __future__ import annotations
+
+from l2sync.modtree import Entry, Order, TreePath
+
+from .beneath import Beneath, Directories
+from .index import Index
+from .look import signature
+from .sources import is_already
+
+
+def adopt(index: Index, beneath: Beneath) -> list[Entry]:
+    """Write to the index those journaled entries that stand on disk and are not known there; returns them.
+
+    Without this, the next scan would make versions of its own of them, and of a half-done batch a conflict.
+    """
+    adopted: dict[TreePath, tuple[Entry, bytes]] = {}
+    with Directories(beneath) as directories:
+        for entry in index.journaled():
+            try:
+                sig = _standing(entry, index, directories)
+            except OSError:
+                continue
+            if sig is not None:
+                adopted[entry.path] = (entry, sig)
+    if adopted:
+        index.put(list(adopted.values()))
+    index.close_journal(None)
+    return [entry for entry, _ in adopted.values()]
+
+
+def _standing(entry: Entry, index: Index, directories: Directories) -> bytes | None:
+    """The signature of what stands there when it is the entry and not what the index says; else None."""
+    row = index.row(entry.path)
+    before = row.entry() if row is not None else None
+    if before is not None and before.version.compare(entry.version) not in (Order.BEFORE, Order.CONCURRENT):
+        return None
+    status = directories.stat(entry.path)
+    if status is None:
+        return b"" if entry.deleted and before is not None and not before.deleted else None
+    sig = signature(status)
+    if entry.deleted or (row is not None and row.alive and row.signature == sig):
+        return None
+    return sig if is_already(entry, status, directories) else None

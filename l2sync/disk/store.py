@@ -1,0 +1,241 @@
+"""One tree on disk, with its index: what the node's disk requests are carried out by. Used by one thread at a time."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from blake3 import blake3
+
+from l2sync.modtree import Chunk, Entry, Kind, Observation, Target, TreePath, name, parent
+
+from .applier import Applier, CommitResult
+from .beneath import Beneath, Directories
+from .chunker import READ
+from .guard import Guard, Paused
+from .ignore import Ignore
+from .index import Index
+from .preparing import Preparation, Prepared
+from .recovery import adopt
+from .scanner import Scanner
+from .staging import StagedBatch, clear
+
+BatchKey: TypeAlias = tuple[int, int]
+MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class TreeOptions:
+    """What an administrator may say of a tree; times in ns."""
+
+    ignore: tuple[str, ...] = ()
+    """Patterns in gitignore's language, besides those in the tree's own ``.l2syncignore``."""
+    settle_ns: int = 50 * MS
+    settle_most_ns: int = 2000 * MS
+
+
+class TreeStore:
+    """The verbs that the node's disk requests name. All raise Paused while the tree cannot be trusted."""
+
+    def __init__(self, index: Index, guard: Guard, options: TreeOptions, node_name: str) -> None:
+        self.options = options
+        self.node_name = node_name
+        self.unsettled: set[TreePath] = set()
+        """What changed while it was looked at, or could not be read: to be scanned again soon."""
+        self._index = index
+        self._guard = guard
+        self._ignore = Ignore(options.ignore)
+        self._batches: dict[BatchKey, StagedBatch] = {}
+        self._seen: dict[TreePath, tuple[bytes, Observation]] = {}
+
+    @classmethod
+    def open(cls, tree: str, root: Path, state_dir: Path, options: TreeOptions, node_name: str) -> TreeStore:
+        """Open the index at ``<state_dir>/trees/<tree>.db`` (made when missing), and end what a crash cut short.
+
+        A root that cannot be used is no error here: `health` tells. Raises sqlite3.Error, OSError for the index.
+        """
+        index = Index(state_dir / "trees" / f"{tree}.db")
+        store = cls(index, Guard(root, index), options, node_name)
+        try:
+            beneath = store._guard.check()
+        except Paused:
+            index.close_journal(None)  # versions may be made anew by the next scan; nothing else is lost
+            return store
+        clear(beneath)
+        adopt(index, beneath)
+        return store
+
+    @property
+    def replica(self) -> int:
+        """Under which number this index's own writes are counted."""
+        return self._index.replica
+
+    @property
+    def counter(self) -> int:
+        """The highest number given to a write so far."""
+        return self._index.counter
+
+    def load(self) -> Iterator[Entry]:
+        """Every entry of the index, tombstones too, parents first."""
+        return self._index.load()
+
+    def new_replica(self, replica: int | None = None, counter: int = 0) -> int:
+        """Write from now on under this replica (None: a new random one), which is returned."""
+        return self._index.renew(replica, counter)
+
+    def health(self) -> str | None:
+        """Why the tree is paused; None when it is well."""
+        try:
+            self._guard.check()
+        except Paused as paused:
+            return paused.reason
+        return None
+
+    def ignored(self, path: TreePath) -> bool:
+        """Whether a directory is not looked at; for the watcher."""
+        return self._ignore(path, True) or self._ignore.any_above(path)
+
+    def scan(self, paths: Iterable[TreePath] | None) -> list[Observation]:
+        """Look at these paths (None: all); what differs from the index, parents first."""
+        with self._trusted() as beneath:
+            if self._ignore.refresh(beneath):
+                paths = None
+            scanner = Scanner(beneath, self._index, self._ignore)
+            if paths is None:
+                found = scanner.whole()
+                self.unsettled = found.unsettled
+            else:
+                paths = set(paths)
+                found = scanner.some(paths)
+                self.unsettled = (self.unsettled - paths) | found.unsettled
+            if any(seen.deleted for seen in found.observations):
+                self._guard.check()  # what vanished with its disk was not deleted
+            self._seen.update(found.signatures)
+            self._index.set_signatures(found.refreshed)
+            return found.observations
+
+    def persist(self, entries: Iterable[Entry], counter: int) -> None:
+        """Write entries and the counter to the index, durably, with the signatures that the last scan saw."""
+        with self._index_errors():
+            written = {entry.path: entry for entry in entries}
+            rows = self._index.rows(written)
+            records = []
+            for path, entry in written.items():
+                sig, seen = self._seen.pop(path, (b"", None))
+                row = rows.get(path)
+                if seen is None or not (entry.same_state(seen) or (entry.deleted and seen.deleted)):
+                    sig = row.signature if row is not None and row.alive and row.entry().same_state(entry) else b""
+                records.append((entry, sig))
+            self._index.put(records, counter)
+
+    def prepare(self, key: BatchKey, entries: Iterable[Entry], chunks: list[Chunk]) -> Prepared:
+        """Stage what is at hand of a batch; which chunks (by their place in the list) are missing."""
+        with self._trusted() as beneath:
+            entries = list(entries)
+            self.discard(key)
+            self._index.journal(_label(key), entries)
+            batch = self._batches[key] = StagedBatch(beneath, _label(key))
+            batch.journaled = {entry.path: entry for entry in entries}
+            with Directories(beneath) as directories:
+                return Preparation(self._index, batch, directories).run(entries, chunks)
+
+    def store(self, key: BatchKey, chunks: Iterable[tuple[int, bytes]]) -> None:
+        """Write received chunks; durable once the batch is complete. A batch that is not known is passed over."""
+        batch = self._batches.get(key)
+        if batch is None:
+            return
+        with self._trusted():
+            for number, data in chunks:
+                batch.write(number, data)
+            if not batch.missing:
+                batch.sync()
+
+    def commit(self, key: BatchKey, targets: Iterable[Target]) -> CommitResult:
+        """Make the targets true on disk, and write them to the index; the batch ends with it."""
+        with self._trusted() as beneath:
+            targets = list(targets)
+            batch = self._batches.get(key)
+            if batch is None:
+                batch = self._batches[key] = StagedBatch(beneath, _label(key))
+            known = batch.journaled
+            fresh = [target.entry for target in targets if known.get(target.entry.path) != target.entry]
+            self._index.journal(_label(key), fresh)
+            result, records = Applier(beneath, self._index, self._ignore, batch, self._guard.note).run(targets)
+            self._index.put(records, batch=_label(key))
+            for entry, _ in records:
+                self._seen.pop(entry.path, None)
+            self._batches.pop(key).close()
+            return result
+
+    def discard(self, key: BatchKey) -> None:
+        """Forget what was staged for a batch."""
+        batch = self._batches.pop(key, None)
+        if batch is not None:
+            batch.close()
+            self._index.close_journal(_label(key))
+
+    def read_chunks(self, wanted: Iterable[tuple[int, TreePath, int, int, bytes]]) -> list[tuple[int, bytes | None]]:
+        """Read chunks (number, path, offset, length, hash) of the tree's files; None where they are no longer there."""
+        found: list[tuple[int, bytes | None]] = []
+        with self._trusted() as beneath, Directories(beneath) as directories:
+            current: TreePath | None = None
+            fd = -1
+            try:
+                for number, path, offset, length, digest in wanted:
+                    if path != current:
+                        if fd >= 0:
+                            os.close(fd)
+                        current, fd = path, _open(directories, path)
+                    found.append((number, _read(fd, offset, length, digest)))
+            finally:
+                if fd >= 0:
+                    os.close(fd)
+        return found
+
+    def close(self) -> None:
+        """Let go of everything; what is staged is forgotten."""
+        for key in list(self._batches):
+            self._batches.pop(key).close()
+        self._guard.close()
+        self._index.close()
+
+    @contextmanager
+    def _trusted(self) -> Iterator[Beneath]:
+        with self._index_errors():
+            try:
+                yield self._guard.check()
+            except OSError as error:
+                raise Paused(self._guard.note(error) or f"the tree cannot be used: {error}") from error
+
+    @contextmanager
+    def _index_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise Paused(f"the index cannot be used: {error}") from error
+
+
+def _label(key: BatchKey) -> str:
+    return f"{key[0]:016x}-{key[1]}"
+
+
+def _open(directories: Directories, path: TreePath) -> int:
+    try:
+        return os.open(name(path), READ, dir_fd=directories.get(parent(path)))
+    except OSError:
+        return -1
+
+
+def _read(fd: int, offset: int, length: int, digest: bytes) -> bytes | None:
+    if fd < 0:
+        return None
+    try:
+        data = os.pread(fd, length, offset)
+    except OSError:
+        return None
+    return data if len(data) == length and blake3(data).digest() == digest else None

@@ -1,0 +1,173 @@
+"""Hearing of changes as they happen, by inotify."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from inotify_simple import INotify, flags
+
+from l2sync.modtree import PRIVATE, ROOT, InvalidPath, TreePath, tree_path
+
+from .beneath import DIRECTORY, Beneath
+
+_MASK = (
+    flags.CLOSE_WRITE
+    | flags.MODIFY
+    | flags.ATTRIB
+    | flags.CREATE
+    | flags.DELETE
+    | flags.DELETE_SELF
+    | flags.MOVED_FROM
+    | flags.MOVED_TO
+    | flags.ONLYDIR
+)
+_ENTERS = flags.CREATE | flags.MOVED_TO
+_GONE = errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.EACCES
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """Paths to look at; after an ``overflow`` events are lost, and the whole tree is to be looked at."""
+
+    paths: frozenset[TreePath]
+    overflow: bool = False
+
+
+class Watcher:
+    """Watches every directory of a tree. ``fileno`` is readable when there is something to `read`."""
+
+    def __init__(self, root: Path, ignored: Callable[[TreePath], bool] = lambda path: False) -> None:
+        """Nothing is watched before `watch`. Raises OSError when inotify or the root cannot be had."""
+        self._beneath = Beneath(root)
+        self._ignored = ignored
+        self._inotify = INotify(nonblocking=True)
+        self._paths: dict[int, TreePath] = {}
+        self._numbers: dict[TreePath, int] = {}
+        self.exhausted = False
+        """The kernel gives no more watches: changes below some directories go unheard, and only scans find them."""
+
+    @property
+    def warning(self) -> str | None:
+        """What an administrator can do about exhaustion."""
+        if not self.exhausted:
+            return None
+        return (
+            f"only {len(self._paths)} directories are watched, the rest is found by scans: "
+            "raise fs.inotify.max_user_watches (sysctl)"
+        )
+
+    @property
+    def watched(self) -> int:
+        """So many directories are watched."""
+        return len(self._paths)
+
+    def fileno(self) -> int:
+        """For the event loop to wait on."""
+        return int(self._inotify.fileno())
+
+    def watch(self, top: TreePath = ROOT) -> list[TreePath]:
+        """Watch a directory and all below it; returns the directories that are newly watched."""
+        fresh = []
+        waiting = [top]
+        while waiting and not self.exhausted:
+            path = waiting.pop()
+            try:
+                fd = self._beneath.open(path, DIRECTORY)
+            except OSError:
+                continue
+            try:
+                if self._add(path, fd):
+                    fresh.append(path)
+                waiting += self._directories_in(path, fd)
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    self.exhausted = True
+                elif error.errno not in _GONE:
+                    raise
+            finally:
+                os.close(fd)
+        return fresh
+
+    def read(self) -> Touched:
+        """What has happened since the last call; empty when nothing has. Never blocks."""
+        touched: set[TreePath] = set()
+        overflow = False
+        for event in self._inotify.read(timeout=0):
+            if event.mask & flags.Q_OVERFLOW:
+                overflow = True
+            elif event.mask & (flags.IGNORED | flags.DELETE_SELF):
+                self._ended(event.wd)
+            else:
+                path = self._path_of(event.wd, event.name)
+                if path is not None:
+                    touched.add(path)
+                    if event.mask & flags.ISDIR:
+                        self._directory_moved(path, event.mask, touched)
+        if overflow:
+            self.watch()
+        return Touched(frozenset(touched), overflow)
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._inotify.close()
+        self._beneath.close()
+
+    def _directory_moved(self, path: TreePath, mask: int, touched: set[TreePath]) -> None:
+        if mask & (flags.MOVED_FROM | flags.DELETE):
+            self._forget(path)
+        elif mask & _ENTERS and not self._ignored(path):
+            # What was made in it before it was watched has made no event: all of it is looked at.
+            touched.update(self.watch(path))
+
+    def _add(self, path: TreePath, fd: int) -> bool:
+        number = int(self._inotify.add_watch(b"/proc/self/fd/%d" % fd, _MASK))
+        known = self._paths.get(number)
+        if known == path:
+            return False
+        if known is not None and self._numbers.get(known) == number:
+            del self._numbers[known]
+        self._paths[number] = path
+        self._numbers[path] = number
+        return True
+
+    def _directories_in(self, path: TreePath, fd: int) -> list[TreePath]:
+        prefix = path + b"/" if path else b""
+        with os.scandir(fd) as listing:
+            children = [os.fsencode(item.name) for item in listing if item.is_dir(follow_symlinks=False)]
+        return [
+            child
+            for child in (TreePath(prefix + one) for one in children)
+            if child != PRIVATE and not self._ignored(child)
+        ]
+
+    def _path_of(self, number: int, child: str) -> TreePath | None:
+        directory = self._paths.get(number)
+        if directory is None:
+            return None
+        raw = os.fsencode(child)
+        if not raw:
+            return directory
+        try:
+            return tree_path(directory + b"/" + raw if directory else raw)
+        except InvalidPath:
+            return None
+
+    def _forget(self, top: TreePath) -> None:
+        """A directory has left its place: its watches would tell of paths that are no longer theirs."""
+        below = top + b"/"
+        for path in [one for one in self._numbers if one == top or one.startswith(below)]:
+            number = self._numbers.pop(path)
+            self._paths.pop(number, None)
+            try:
+                self._inotify.rm_watch(number)
+            except OSError:
+                continue
+
+    def _ended(self, number: int) -> None:
+        path = self._paths.pop(number, None)
+        if path is not None and self._numbers.get(path) == number:
+            del self._numbers[path]
