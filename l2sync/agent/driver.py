@@ -68,6 +68,8 @@ class Driver:
         self.link_down: str | None = None
         self.stuck: str | None = None
         """Why nothing moves, where the index cannot be written."""
+        self.faults = 0
+        """Frames that the node failed on."""
         self._remember = remember
         self._clock = clock
         self._wake = trio.Event()
@@ -138,7 +140,12 @@ class Driver:
                 continue
             now = self._clock()
             for payload, source in batch:
-                self.node.receive(payload, now, source)
+                try:
+                    self.node.receive(payload, now, source)
+                except Exception as error:
+                    # Our own fault, but nobody's frame may end the agent.
+                    self.faults += 1
+                    self._log.error("frame_not_understood", exc_info=error)
             self._wake.set()
 
     async def _recover(self, error: Exception) -> None:

@@ -109,9 +109,9 @@ class TreeWatch:
 
     async def _begin(self) -> None:
         """Watch before looking: what changes in between is seen twice rather than never."""
-        self._close_watcher()
         try:
             async with self._reading:
+                self._close_watcher()
                 self.watcher = await trio.to_thread.run_sync(self._open_watcher)
         except OSError as error:
             self._log.warning("not_watched", reason=str(error), remedy=f"looking at all of it every {BLIND_S:g} s")
@@ -162,7 +162,10 @@ class TreeWatch:
     async def _settle(self) -> None:
         while True:
             # One scan at a time: what is touched meanwhile goes into the next.
-            if self.desk.scanning == 0 and self.desk.paused_reason is None:
+            if self.desk.paused_reason is not None:
+                await trio.sleep(PAUSED_S)
+                continue
+            if self.desk.scanning == 0:
                 paths = list(self.settler.due(self._clock()))
                 if paths:
                     await self._try_scan(paths)

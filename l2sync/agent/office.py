@@ -1,0 +1,215 @@
+"""What a running agent can be asked for: joins the node's requests with what is on disk at that moment."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+import structlog
+import trio
+
+from l2sync.modtree import InvalidPath, TreePath, tree_path
+from l2sync.node import api
+from l2sync.node.status import Status
+
+from .driver import Driver
+from .protocol import ConflictCopy, ConflictsQuery, FlushQuery, LockQuery, Query, Rescanned, RescanQuery, UnlockQuery
+from .watching import TreeWatch
+
+Held = list[tuple[str, int]]
+"""A client's locks: the tree, and the number of the request that got it."""
+
+
+class Refusal(Exception):
+    """A request cannot be met; ``code`` is stable, the text is for people."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Office:
+    """Answers requests about one running node. ``roots``: each tree's place on this host."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        watches: Mapping[str, TreeWatch],
+        roots: Mapping[str, Path],
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.driver = driver
+        self.watches = watches
+        self.roots = roots
+        self._clock = clock
+        self._log = structlog.get_logger()
+
+    def status(self) -> Status:
+        """What the node says of itself, and what only its driver knows."""
+        status = self.driver.node.status(self._clock())
+        link = self.driver.link.statistics()
+        counters = {
+            **status.counters,
+            "kernel_drops": link.kernel_drops,
+            "link_refused": link.refused,
+            "link_reopened": link.reopened,
+            "frames_failed_on": self.driver.faults,
+        }
+        hindrances = tuple(text for text in (self.driver.link_down, self.driver.stuck) if text is not None)
+        return msgspec.structs.replace(
+            status,
+            counters=counters,
+            reasons=hindrances + status.reasons,
+            in_sync=status.in_sync and not hindrances,
+        )
+
+    async def answer(self, query: Query, held: Held) -> object:
+        """Do what is asked, as long as it takes. Raises Refusal."""
+        match query:
+            case FlushQuery(tree, timeout):
+                return await self._flush(tree, timeout)
+            case LockQuery(paths, wait):
+                return await self._lock(paths, wait, held)
+            case UnlockQuery():
+                return await self._unlock(held)
+            case RescanQuery(tree):
+                return await self._rescan(tree)
+            case ConflictsQuery(tree):
+                return await self._conflicts(tree)
+            case _:
+                return self.status()
+
+    def release(self, held: Held) -> None:
+        """Give up locks whose owner went away."""
+        for _, number in held:
+            self.driver.cancel(number)
+        held.clear()
+
+    async def _flush(self, tree: str | None, timeout: float | None) -> None:
+        names = self._names(tree)
+        with trio.move_on_after(float("inf") if timeout is None else timeout):
+            for name in names:
+                await self._catch_up(name)
+            _, answer = await self.driver.ask(lambda number: api.FlushRequest(number, tree))
+            if not answer.ok:
+                raise Refusal("failed", answer.detail)
+            return
+        hindrances = [text for text in (self.driver.link_down, self.driver.stuck) if text is not None]
+        lacking = hindrances + self.driver.node.lacking(tree)
+        raise Refusal("timeout", "\n".join(lacking) or "not every online node has said yet that it has everything")
+
+    async def _catch_up(self, name: str) -> None:
+        # A paused tree is waited for: it may come back within the caller's patience.
+        while True:
+            try:
+                await self.watches[name].catch_up()
+                return
+            except Exception as error:
+                self._log.debug("flush_waits", tree=name, reason=str(error))
+                await trio.sleep(0.25)
+
+    async def _lock(self, paths: Iterable[bytes], wait: float | None, held: Held) -> None:
+        wanted = self._place(paths)
+        taken: Held = []
+        try:
+            with trio.move_on_after(float("inf") if wait is None else wait):
+                # In the order of names on every node, so that two who want the same trees cannot block each other.
+                for name in sorted(wanted):
+                    request = self._lock_request(name, tuple(wanted[name]))
+                    number, answer = await self.driver.ask(request)
+                    if not answer.ok:
+                        raise Refusal("failed", answer.detail)
+                    taken.append((name, number))
+                held += taken
+                taken = []
+                return
+            raise Refusal("timeout", self._holders(wanted))
+        finally:
+            self.release(taken)
+
+    def _lock_request(self, name: str, paths: tuple[TreePath, ...]) -> Callable[[int], api.Request]:
+        return lambda number: api.LockRequest(number, name, paths)
+
+    async def _unlock(self, held: Held) -> None:
+        for name in {name for name, _ in held}:
+            # What was written under the lock is known to the node before anyone else may write there.
+            try:
+                await self.watches[name].catch_up()
+            except Exception as error:
+                self._log.warning("unlocked_unseen", tree=name, reason=str(error))
+        while held:
+            _, lock = held.pop()
+            await self.driver.ask(lambda number, lock=lock: api.UnlockRequest(number, lock))  # type: ignore[misc]
+
+    async def _rescan(self, tree: str | None) -> Rescanned:
+        changes = {}
+        for name in self._names(tree):
+            try:
+                changes[name] = await self.watches[name].scan(None)
+            except Exception as error:
+                raise Refusal("failed", f"{name} cannot be looked at: {error}") from error
+        return Rescanned(changes)
+
+    async def _conflicts(self, tree: str | None) -> list[ConflictCopy]:
+        found = [(name, path) for name in self._names(tree) for path in self.driver.node.conflicts(name)]
+
+        def look() -> list[ConflictCopy]:
+            copies = []
+            for name, path in found:
+                try:
+                    status = os.lstat(os.path.join(os.fsencode(self.roots[name]), path))
+                except OSError:
+                    continue
+                copies.append(ConflictCopy(name, str(self.roots[name]), path, status.st_size, status.st_mtime_ns))
+            return copies
+
+        return await trio.to_thread.run_sync(look)
+
+    def _names(self, tree: str | None) -> list[str]:
+        if tree is None:
+            return list(self.watches)
+        if tree not in self.watches:
+            raise Refusal("unknown_tree", f"no tree is named {tree!r} here; there are: {', '.join(self.watches)}")
+        return [tree]
+
+    def _place(self, paths: Iterable[bytes]) -> dict[str, list[TreePath]]:
+        """Absolute paths as paths in our trees, by tree."""
+        placed: dict[str, list[TreePath]] = {}
+        for path in paths:
+            for name, root in self.roots.items():
+                inside = _inside(path, root)
+                if inside is not None:
+                    break
+            else:
+                shown = path.decode(errors="backslashreplace")
+                raise Refusal(
+                    "outside", f"{shown} is in none of the trees ({', '.join(map(str, self.roots.values()))})"
+                )
+            try:
+                placed.setdefault(name, []).append(tree_path(inside))
+            except InvalidPath as error:
+                raise Refusal("outside", str(error)) from None
+        return placed
+
+    def _holders(self, wanted: Iterable[str]) -> str:
+        names = set(wanted)
+        claims = [lock for lock in self.status().locks if lock.tree in names and lock.granted]
+        lines = [f"{lock.holder} holds {', '.join(lock.paths[:3])} of {lock.tree}" for lock in claims]
+        return "\n".join(dict.fromkeys(lines)) or "not every online node has agreed yet"
+
+
+def _inside(path: bytes, root: Path) -> bytes | None:
+    """The path relative to the root, whichever way (by symbolic links or not) either was named."""
+    tops = {os.path.normpath(os.fsencode(root)), os.path.realpath(os.fsencode(root))}
+    plain = os.path.normpath(path)
+    ways = (plain, os.path.join(os.path.realpath(os.path.dirname(plain)), os.path.basename(plain)))
+    for top in tops:
+        for way in ways:
+            if way == top:
+                return b""
+            if way.startswith(top.rstrip(b"/") + b"/"):
+                return way[len(top.rstrip(b"/")) + 1 :]
+    return None
