@@ -5,13 +5,14 @@ Whatever fails is an answer too: the node is never left waiting.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 import outcome
 import structlog
 
-from l2sync.modtree import Chunk, Entry, Observation, Target, TreePath
+from l2sync.disk import CommitResult, Paused, Prepared, TreeStore
+from l2sync.modtree import Observation, TreePath
 from l2sync.node import api
 
 from .worker import Worker
@@ -21,52 +22,19 @@ Report = Callable[[api.DiskEvent], None]
 DiskRequest = api.Prepare | api.Store | api.Commit | api.Discard | api.ReadChunks | api.Rescan
 
 
-class PreparedLike(Protocol):
-    """What a store says of a batch's staging."""
-
-    missing: Any
-    failed: Any
-
-
-class CommitLike(Protocol):
-    """What a store says of a commit."""
-
-    applied: Any
-    changed: Any
-    failed: Any
-
-
-class Store(Protocol):
-    """What the agent asks of a tree's store; all of it waits for the disk."""
-
-    replica: int
-    counter: int
-
-    def load(self) -> Iterator[Entry]: ...
-    def new_replica(self, replica: int | None = None) -> Any: ...
-    def scan(self, paths: Iterable[TreePath] | None) -> list[Observation]: ...
-    def persist(self, entries: Iterable[Entry], counter: int) -> None: ...
-    def prepare(self, key: api.BatchKey, entries: Sequence[Entry], chunks: Sequence[Chunk]) -> Any: ...
-    def store(self, key: api.BatchKey, chunks: Sequence[tuple[int, bytes]]) -> None: ...
-    def commit(self, key: api.BatchKey, targets: Sequence[Target]) -> Any: ...
-    def discard(self, key: api.BatchKey) -> None: ...
-    def read_chunks(self, reads: Sequence[Any]) -> list[tuple[int, bytes | None]]: ...
-    def health(self) -> str | None: ...
-    def close(self) -> None: ...
-
-
 class Desk:
     """One tree's store, its worker thread, and whether the tree is paused."""
 
-    def __init__(self, name: str, store: Store, worker: Worker, report: Report, paused: type[Exception]) -> None:
+    def __init__(self, name: str, store: TreeStore, worker: Worker, report: Report) -> None:
         self.name = name
         self.store = store
         self.worker = worker
         self.paused_reason: str | None = None
         self.scanning = 0
         """Scans asked for that have not ended."""
+        self.on_unsettled: Callable[[Iterable[TreePath]], None] = lambda paths: None
+        """Hears what changed while it was looked at, and is to be looked at again."""
         self._report = report
-        self._paused_error = paused
         self._log = structlog.get_logger().bind(tree=name)
 
     async def persist(self, effect: api.Persist) -> None:
@@ -95,6 +63,7 @@ class Desk:
     def scan(self, paths: Iterable[TreePath] | None, done: Callable[[int | Exception], None] | None = None) -> None:
         """Look at these paths (None: all); the node hears what differs, then ``done`` how much, or why not."""
         wanted = None if paths is None else list(paths)
+        unsettled: set[TreePath] = set()
         self.scanning += 1
 
         def finish(result: outcome.Outcome[list[Observation]]) -> None:
@@ -108,10 +77,17 @@ class Desk:
                 return
             if self.paused_reason is None and (seen or wanted is None):
                 self._report(api.Observed(self.name, tuple(seen), wanted is None))
+            if unsettled:
+                self.on_unsettled(unsettled)
             if done is not None:
                 done(len(seen))
 
-        self.worker.post(lambda: self.store.scan(wanted), finish)
+        def look() -> list[Observation]:
+            found = self.store.scan(wanted)
+            unsettled.update(self.store.unsettled)
+            return found
+
+        self.worker.post(look, finish)
 
     def set_paused(self, reason: str | None) -> None:
         """Tell the node of a pause or of its end; after the end the whole tree is to be looked at."""
@@ -124,16 +100,16 @@ class Desk:
             self._report(api.TreeResumed(self.name))
 
     def _prepare(self, effect: api.Prepare) -> None:
-        def succeed(result: PreparedLike) -> api.DiskEvent:
+        def succeed(result: Prepared) -> api.DiskEvent:
             return api.Prepared(self.name, effect.key, tuple(result.missing), dict(result.failed))
 
         def fail(reason: str) -> api.DiskEvent:
             return api.Prepared(self.name, effect.key, (), {entry.path: reason for entry in effect.entries})
 
-        self._do(lambda: self.store.prepare(effect.key, effect.entries, effect.chunks), succeed, fail)
+        self._do(lambda: self.store.prepare(effect.key, effect.entries, list(effect.chunks)), succeed, fail)
 
     def _commit(self, effect: api.Commit) -> None:
-        def succeed(result: CommitLike) -> api.DiskEvent:
+        def succeed(result: CommitResult) -> api.DiskEvent:
             applied, changed = tuple(result.applied), tuple(result.changed)
             return api.Committed(self.name, effect.key, applied, changed, dict(result.failed))
 
@@ -170,7 +146,7 @@ class Desk:
     def _fail(self, what: str, error: Exception) -> str:
         """Note a failure, pause the tree where the store says so; the reason in words."""
         reason = str(error) or type(error).__name__
-        if isinstance(error, self._paused_error):
+        if isinstance(error, Paused):
             self.set_paused(reason)
         elif isinstance(error, OSError):
             self._log.error(f"{what}_failed", reason=reason)

@@ -204,9 +204,9 @@ class Driver:
                     answered(effect)
             case api.RememberIds(registry):
                 await trio.to_thread.run_sync(self._remember, dict(registry))
-            case api.RenewReplica(tree, replica, _):
+            case api.RenewReplica(tree, replica, counter):
                 desk = self.desks[tree]
-                await desk.worker.run(lambda: desk.store.new_replica(replica))
+                await desk.worker.run(lambda: desk.store.new_replica(replica, counter))
             case _:
                 self.desks[effect.tree].carry_out(effect)
 

@@ -69,18 +69,19 @@ class Office:
     async def answer(self, query: Query, held: Held) -> object:
         """Do what is asked, as long as it takes. Raises Refusal."""
         match query:
-            case FlushQuery(tree, timeout):
-                return await self._flush(tree, timeout)
+            case FlushQuery(tree, patience):
+                await self._flush(tree, patience)
             case LockQuery(paths, wait):
-                return await self._lock(paths, wait, held)
+                await self._lock(paths, wait, held)
             case UnlockQuery():
-                return await self._unlock(held)
+                await self._unlock(held)
             case RescanQuery(tree):
                 return await self._rescan(tree)
             case ConflictsQuery(tree):
                 return await self._conflicts(tree)
             case _:
                 return self.status()
+        return None
 
     def release(self, held: Held) -> None:
         """Give up locks whose owner went away."""
@@ -88,9 +89,9 @@ class Office:
             self.driver.cancel(number)
         held.clear()
 
-    async def _flush(self, tree: str | None, timeout: float | None) -> None:
+    async def _flush(self, tree: str | None, patience: float | None) -> None:
         names = self._names(tree)
-        with trio.move_on_after(float("inf") if timeout is None else timeout):
+        with trio.move_on_after(float("inf") if patience is None else patience):
             for name in names:
                 await self._catch_up(name)
             _, answer = await self.driver.ask(lambda number: api.FlushRequest(number, tree))
@@ -179,17 +180,13 @@ class Office:
         """Absolute paths as paths in our trees, by tree."""
         placed: dict[str, list[TreePath]] = {}
         for path in paths:
-            for name, root in self.roots.items():
-                inside = _inside(path, root)
-                if inside is not None:
-                    break
-            else:
-                shown = path.decode(errors="backslashreplace")
-                raise Refusal(
-                    "outside", f"{shown} is in none of the trees ({', '.join(map(str, self.roots.values()))})"
-                )
+            inside = {name: _inside(path, root) for name, root in self.roots.items()}
+            name = next((name for name, found in inside.items() if found is not None), None)
+            if name is None:
+                roots = ", ".join(map(str, self.roots.values()))
+                raise Refusal("outside", f"{path.decode(errors='backslashreplace')} is in none of the trees ({roots})")
             try:
-                placed.setdefault(name, []).append(tree_path(inside))
+                placed.setdefault(name, []).append(tree_path(inside[name] or b""))
             except InvalidPath as error:
                 raise Refusal("outside", str(error)) from None
         return placed

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 import structlog
 import trio
 
+from l2sync.disk import Settler, Watcher
 from l2sync.modtree import TreePath
 
 from .desk import Desk
@@ -21,53 +21,28 @@ BLIND_S = 10.0
 """How often the whole tree is looked at while the kernel cannot watch all of it; longer where a look takes long."""
 
 
-class TouchedLike(Protocol):
-    """What a watcher has to tell."""
-
-    @property
-    def paths(self) -> Iterable[TreePath]: ...
-    @property
-    def overflow(self) -> bool: ...
-
-
-class WatcherLike(Protocol):
-    """Reports of the kernel on one tree."""
-
-    @property
-    def complete(self) -> bool: ...
-    def fileno(self) -> int: ...
-    def read(self) -> TouchedLike: ...
-    def close(self) -> None: ...
-
-
-class SettlerLike(Protocol):
-    """Holds touched paths until they are quiet."""
-
-    def touched(self, paths: Iterable[TreePath], now: int) -> None: ...
-    def due(self, now: int) -> Iterable[TreePath]: ...
-    def next_deadline(self) -> int | None: ...
-
-
 class TreeWatch:
     """Scans what was touched, the whole tree where that is not known, and tells when the tree cannot be trusted."""
 
     def __init__(
         self,
         desk: Desk,
-        open_watcher: Callable[[], WatcherLike],
-        settler: SettlerLike,
+        open_watcher: Callable[[], Watcher],
+        settler: Settler,
         rescan_s: float,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.desk = desk
         self.settler = settler
         self.rescan_s = rescan_s
-        self.watcher: WatcherLike | None = None
+        self.watcher: Watcher | None = None
         self._open_watcher = open_watcher
         self._clock = clock
         self._wake = trio.Event()
         self._reading = trio.Lock()
         self._opened = trio.Event()
+        self._warned = False
+        desk.on_unsettled = self.touched
         self._log = structlog.get_logger().bind(tree=desk.name)
 
     async def run(self) -> None:
@@ -86,7 +61,7 @@ class TreeWatch:
         """Look now at all that was touched until now; how much differed. Raises what a scan raises."""
         if self.desk.paused_reason is not None:
             raise RuntimeError(f"{self.desk.name} is paused: {self.desk.paused_reason}")
-        if self.watcher is None or not self.watcher.complete:
+        if self.watcher is None or self.watcher.exhausted:
             return await self.scan(None)
         await self._drain()
         touched = list(self.settler.due(1 << 62))
@@ -115,8 +90,15 @@ class TreeWatch:
                 self.watcher = await trio.to_thread.run_sync(self._open_watcher)
         except OSError as error:
             self._log.warning("not_watched", reason=str(error), remedy=f"looking at all of it every {BLIND_S:g} s")
+        self._warn_of_limit()
         self._opened.set()
         self.desk.scan(None)
+
+    def _warn_of_limit(self) -> None:
+        warning = None if self.watcher is None else self.watcher.warning
+        if warning is not None and not self._warned:
+            self._log.warning("watch_limit", reason=warning)
+        self._warned = warning is not None
 
     def _close_watcher(self) -> None:
         watcher, self.watcher = self.watcher, None
@@ -152,6 +134,7 @@ class TreeWatch:
                 remedy="raise fs.inotify.max_queued_events with sysctl if this is frequent",
             )
             self.desk.scan(None)
+        self._warn_of_limit()
         self.touched(touched.paths)
 
     def touched(self, paths: Iterable[TreePath]) -> None:
@@ -182,7 +165,7 @@ class TreeWatch:
         last = self._clock()
         took = 0
         while True:
-            blind = self.watcher is None or not self.watcher.complete
+            blind = self.watcher is None or self.watcher.exhausted
             every = max(BLIND_S, 10 * took / SECOND) if blind else self.rescan_s
             if self.rescan_s > 0 and blind:
                 every = min(every, self.rescan_s)

@@ -1,0 +1,126 @@
+"""A node in operation: with its driver, its trees' desks and watches, and the office that answers for it."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import structlog
+import trio
+
+from l2sync.disk import Settler, TreeOptions, TreeStore, Watcher
+from l2sync.frames import Keyring
+from l2sync.node.api import TreeSetup
+from l2sync.node.core import Node
+
+from .config import Config, TreeSection
+from .desk import Desk
+from .driver import Driver, SocketLink
+from .faults import ConfigError, Fault
+from .office import Office
+from .registry import load_registry, save_registry
+from .watching import TreeWatch
+from .worker import Worker
+
+MS = 1_000_000
+
+
+class Running:
+    """All of one node; made by `build`."""
+
+    def __init__(self, node: Node, driver: Driver, watches: Mapping[str, TreeWatch], office: Office) -> None:
+        self.node = node
+        self.driver = driver
+        self.watches = watches
+        self.office = office
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.driver.run)
+            for watch in self.watches.values():
+                nursery.start_soon(watch.run)
+
+    def describe(self) -> str:
+        """How things stand, in one line."""
+        status = self.office.status()
+        online = sum(peer.state == "online" for peer in status.peers)
+        others = f"{online} other node{'' if online == 1 else 's'} online"
+        return f"in sync, {others}" if status.in_sync else f"not in sync ({status.reasons[0]}), {others}"
+
+    async def close(self) -> None:
+        """End the disk work that was begun, and let go of the trees."""
+        with trio.CancelScope(shield=True):
+            for desk in self.driver.desks.values():
+                await _close(desk.store, desk.worker)
+
+
+async def build(
+    config: Config, ring: Keyring, link: SocketLink, session: int, nonce: bytes, rng: random.Random
+) -> Running:
+    """Open every tree's index and make the node. Raises ConfigError for an index that cannot be used."""
+    state_dir = Path(config.node.state_dir)
+    opened: list[tuple[TreeStore, Worker]] = []
+    setups: list[TreeSetup] = []
+    try:
+        for tree in config.trees:
+            worker = Worker(tree.name)
+            try:
+                store, setup = await worker.run(partial(_open, tree, state_dir, config.node.name))
+            except (OSError, sqlite3.Error) as error:
+                await worker.close()
+                fault = Fault(config.file, "node.state_dir", f"the index of {tree.name}: {error}", _REMEDY)
+                raise ConfigError([fault]) from error
+            opened.append((store, worker))
+            setups.append(setup)
+        node = Node(
+            name=config.node.name,
+            session=session,
+            nonce=nonce,
+            trees=setups,
+            keyring=ring,
+            mtu=link.mtu,
+            registry=load_registry(state_dir),
+            rng=rng,
+        )
+    except BaseException:
+        with trio.CancelScope(shield=True):
+            for store, worker in opened:
+                await _close(store, worker)
+        raise
+    driver = Driver(node, link, partial(save_registry, state_dir))
+    watches = {}
+    for tree, (store, worker) in zip(config.trees, opened, strict=True):
+        desk = driver.desks[tree.name] = Desk(tree.name, store, worker, driver.report)
+        settler = Settler(store.options.settle_ns, store.options.settle_most_ns)
+        watches[tree.name] = TreeWatch(desk, partial(_watch, tree, store), settler, tree.rescan_s)
+    return Running(node, driver, watches, Office(driver, watches, {t.name: Path(t.path) for t in config.trees}))
+
+
+_REMEDY = "mend the state directory, or remove this index: the tree is then looked at anew"
+
+
+def _open(tree: TreeSection, state_dir: Path, node_name: str) -> tuple[TreeStore, TreeSetup]:
+    os.makedirs(state_dir / "trees", mode=0o700, exist_ok=True)
+    options = TreeOptions(ignore=tuple(tree.ignore), settle_ns=tree.settle_ms * MS)
+    store = TreeStore.open(tree.name, Path(tree.path), state_dir, options, node_name)
+    setup = TreeSetup(tree.name, tree.path, store.replica, store.counter, tuple(store.load()))
+    return store, setup
+
+
+def _watch(tree: TreeSection, store: TreeStore) -> Watcher:
+    watcher = Watcher(Path(tree.path), store.ignored)
+    watcher.watch()
+    return watcher
+
+
+async def _close(store: TreeStore, worker: Worker) -> None:
+    try:
+        await worker.run(store.close)
+    except Exception as error:
+        structlog.get_logger().warning("index_not_closed", reason=str(error))
+    await worker.close()

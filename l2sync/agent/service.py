@@ -1,0 +1,236 @@
+"""The agent: builds a node, its trees and its link from the configuration, and runs them until told to end."""
+
+from __future__ import annotations
+
+import grp
+import random
+import secrets
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum, auto
+from pathlib import Path
+
+import structlog
+import trio
+
+from l2sync.frames import Keyring
+from l2sync.link import LinkDown, PacketLink
+
+from .config import Config, load_config
+from .control import ControlServer
+from .faults import ConfigError, Fault
+from .instance import only_agent
+from .keyfile import read_keys
+from .logs import set_up_logs
+from .running import Running, build
+from .systemd import Notifier
+
+LEAVE_S = 3.0
+"""How long an orderly end may take before it is an end like any other."""
+LINK_S = 1.0
+REFUSED_S = 15.0
+"""How long after the cluster's refusal the agent tries to join again."""
+
+
+class Next(Enum):
+    """What follows when a node has ended."""
+
+    END = auto()
+    AGAIN = auto()
+
+
+def run_agent(file: Path) -> None:
+    """Run the agent in the foreground until SIGTERM or SIGINT. Raises ConfigError where it cannot start."""
+    config = load_config(file)
+    keys = read_keys(Path(config.cluster.key_file))
+    set_up_logs(config.log.format, config.log.level)
+    agent = Agent(file, config, keys)
+    with only_agent(Path(config.node.state_dir), str(file)), _one_error():
+        trio.run(agent.run, restrict_keyboard_interrupt_to_checkpoints=True)
+
+
+class Agent:
+    """Runs one node after the other: a reload, another MTU or a refusal begin a new one."""
+
+    def __init__(self, file: Path, config: Config, keys: dict[int, bytes]) -> None:
+        self.file = file
+        self.config = config
+        self.keys = keys
+        self.notifier = Notifier()
+        self._log = structlog.get_logger()
+        self._running: Running | None = None
+        self._waits_for = "starting"
+        self._next = Next.AGAIN
+        self._scope = trio.CancelScope()
+
+    async def run(self) -> None:
+        """Until a signal ends it."""
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._obey, signals)
+                nursery.start_soon(self.notifier.keep_alive, self.describe)
+                control = ControlServer(Path(self.config.node.control_socket), _group(self.config))
+                await nursery.start(control.serve)
+                self.notifier.ready()
+                while True:
+                    self._next = Next.AGAIN
+                    with trio.CancelScope() as self._scope:
+                        await self._serve(control)
+                    if self._next is Next.END:
+                        break
+                nursery.cancel_scope.cancel()
+
+    def describe(self) -> str:
+        """How things stand, in one line."""
+        return self._waits_for if self._running is None else self._running.describe()
+
+    async def _serve(self, control: ControlServer) -> None:
+        """One node, from its start to its end."""
+        config, keys = self.config, self.keys
+        self._wait_for(control, "starting")
+        link = await self._open_link(control)
+        try:
+            ring = Keyring(config.cluster.name, keys, next(iter(keys)))
+            self._wait_for(control, "reading the indexes")
+            session, nonce = secrets.randbits(64), secrets.token_bytes(8)
+            running = await build(config, ring, link, session, nonce, random.Random(secrets.randbits(128)))
+            try:
+                self._running, control.office = running, running.office
+                self._log.info("started", node=config.node.name, session=f"{session:016x}", interface=link.interface)
+                await self._hold(running, link)
+            finally:
+                self._running = control.office = None
+                await running.close()
+        finally:
+            link.close()
+
+    async def _hold(self, running: Running, link: PacketLink) -> None:
+        async with trio.open_nursery() as nursery:
+            # Leaving still needs the driver: it is cancelled from here, after the goodbye.
+            stopping = trio.Event()
+            with trio.CancelScope(shield=True) as shield:
+                async with trio.open_nursery() as inner:
+                    inner.start_soon(running.run)
+                    nursery.start_soon(self._look_after, running, link)
+                    nursery.start_soon(_until_cancelled, stopping)
+                    await stopping.wait()
+                    with trio.move_on_after(LEAVE_S):
+                        await running.driver.leave()
+                    shield.cancel()
+
+    async def _look_after(self, running: Running, link: PacketLink) -> None:
+        """Begin anew where the node cannot go on as it is."""
+        while True:
+            await trio.sleep(LINK_S)
+            if running.node.refused is not None:
+                await trio.sleep(REFUSED_S)
+                self._log.info("joining_again", reason=running.node.refused)
+                return self._scope.cancel()
+            try:
+                mtu = link.mtu
+                if link.refresh() and link.mtu != mtu:
+                    self._log.info("mtu_changed", before=mtu, now=link.mtu)
+                    return self._scope.cancel()
+            except LinkDown:
+                continue
+
+    async def _open_link(self, control: ControlServer) -> PacketLink:
+        cluster = self.config.cluster
+        tag = Keyring(cluster.name, self.keys, next(iter(self.keys))).tag
+        told = ""
+        while True:
+            try:
+                return PacketLink(cluster.interface, cluster.ethertype, tag)
+            except LinkDown as down:
+                if told != str(down):
+                    told = str(down)
+                    self._log.warning("waiting_for_link", reason=told)
+                    self._wait_for(control, f"waiting for the interface: {told}")
+            except PermissionError:
+                reason = "raw Ethernet sockets are not permitted"
+                raise ConfigError(
+                    [Fault(str(self.file), "cluster.interface", reason, "run as root, or with CAP_NET_RAW")]
+                ) from None
+            await trio.sleep(LINK_S)
+
+    def _wait_for(self, control: ControlServer, what: str) -> None:
+        self._waits_for = control.why = what
+        self.notifier.status(what)
+
+    async def _obey(self, signals: object) -> None:
+        async for number in signals:  # type: ignore[attr-defined]
+            if number == signal.SIGHUP:
+                self._reload()
+                continue
+            self._log.info("stopping", signal=signal.Signals(number).name)
+            self.notifier.stopping()
+            self._next = Next.END
+            self._scope.cancel()
+
+    def _reload(self) -> None:
+        """Take up what has changed in the files; what is wrong in them changes nothing."""
+        self.notifier.reloading()
+        try:
+            config = load_config(self.file)
+            keys = read_keys(Path(config.cluster.key_file))
+        except ConfigError as error:
+            for fault in error.faults:
+                self._log.error("not_reloaded", fault=str(fault))
+        else:
+            self._take_up(config, keys)
+        self.notifier.ready()
+
+    def _take_up(self, config: Config, keys: dict[int, bytes]) -> None:
+        old = self.config
+        for key in ("state_dir", "control_socket", "control_group"):
+            if getattr(config.node, key) != getattr(old.node, key):
+                self._log.warning("not_reloaded", fault=f"node.{key} changes with a restart only")
+        set_up_logs(config.log.format, config.log.level)
+        same = (config.cluster, config.node, config.trees) == (old.cluster, old.node, old.trees)
+        anew = not same or list(keys.items()) != list(self.keys.items())
+        fixed = {key: getattr(old.node, key) for key in ("state_dir", "control_socket", "control_group")}
+        self.config, self.keys = _with_node(config, fixed), keys
+        self._log.info("reloaded", begins_anew=anew)
+        if anew:
+            self._scope.cancel()
+
+
+def _with_node(config: Config, fixed: dict[str, str]) -> Config:
+    from msgspec.structs import replace
+
+    return replace(config, node=replace(config.node, **fixed))
+
+
+async def _until_cancelled(stopping: trio.Event) -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        stopping.set()
+
+
+def _group(config: Config) -> int | None:
+    if not config.node.control_group:
+        return None
+    try:
+        return grp.getgrnam(config.node.control_group).gr_gid
+    except KeyError:
+        reason = f'there is no group "{config.node.control_group}"'
+        raise ConfigError([Fault(config.file, "node.control_group", reason, "name a group of this host")]) from None
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    """Whatever number of nurseries an error has come through, it is told as itself."""
+    try:
+        yield
+    except* ConfigError as group:
+        errors: list[ConfigError] = []
+        waiting: list[BaseException] = [group]
+        while waiting:
+            one = waiting.pop()
+            if isinstance(one, BaseExceptionGroup):
+                waiting += one.exceptions
+            elif isinstance(one, ConfigError):
+                errors.append(one)
+        raise ConfigError([fault for error in errors for fault in error.faults]) from None
