@@ -16,7 +16,7 @@ from l2sync.agent.faults import ConfigError
 from .exits import Code, Failure
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
-_CODES = {"timeout": Code.TIMEOUT, "unknown_tree": Code.USAGE, "not_in_tree": Code.USAGE}
+_CODES = {"timeout": Code.TIMEOUT, "unknown_tree": Code.USAGE, "outside": Code.USAGE}
 
 
 def socket_option(command: _Command) -> _Command:
