@@ -40,6 +40,7 @@ class Scanner:
         self._visited: set[TreePath] = set()
         self._turned: set[TreePath] = set()
         """Known things that are of another kind now."""
+        self._gone: set[TreePath] = set()
         self._skipped: set[TreePath] = set()
         """Below these nothing can be said: ignored, on another file system, or unreadable."""
 
@@ -128,7 +129,7 @@ class Scanner:
         for child in children:
             if child in self._turned:
                 self._gone_below(child)
-            elif child not in self._visited and not self._cannot_tell(child):
+            elif child not in self._visited and not self._cannot_tell(child) and not self._ignore(child, True):
                 self._missing(child)
                 self._gone_below(child)
 
@@ -211,19 +212,24 @@ class Scanner:
 
     def _missing(self, path: TreePath) -> None:
         self._visited.add(path)
+        self._gone.add(path)
         seen = Observation(path=path, kind=Kind.TOMBSTONE)
         self._found.observations.append(seen)
         self._found.signatures[path] = (b"", seen)
 
     def _miss(self, known: Iterable[TreePath]) -> None:
         """Report what is known and was not met on the way."""
-        gone = [path for path in known if path not in self._visited]
-        for path in gone:
-            if not self._cannot_tell(path):
+        for path in sorted(path for path in known if path not in self._visited):
+            if not self._cannot_tell(path) and not self._unseen(path):
                 self._missing(path)
 
     def _cannot_tell(self, path: TreePath) -> bool:
         return path in self._skipped or any(above in self._skipped for above in ancestors(path))
+
+    def _unseen(self, path: TreePath) -> bool:
+        """Whether it is ignored, and so not said to be gone, unless the directory is gone that it was in."""
+        places = [path, *ancestors(path)]
+        return any(self._ignore(place, True) and parent(place) not in self._gone for place in places if place != ROOT)
 
     def _done(self) -> Findings:
         self._found.observations.sort(key=lambda seen: seen.path)

@@ -38,11 +38,12 @@ class StagedBatch:
 
     def __init__(self, beneath: Beneath, label: str) -> None:
         self.label = label
-        self._beneath = beneath
+        self.beneath = beneath
         path = AREA + b"/" + label.encode()
         for part in (PRIVATE, AREA, path):
             with contextlib.suppress(FileExistsError):
                 _make_aside(beneath, part)
+        self._area = beneath.open(AREA, DIRECTORY)
         self.fd = beneath.open(path, DIRECTORY)
         self._empty()
         self.files: dict[TreePath, StagedFile] = {}
@@ -135,11 +136,11 @@ class StagedBatch:
         """Forget the batch and what is left of its files."""
         while self._open:
             os.close(self._open.popitem()[1])
-        path = AREA + b"/" + self.label.encode()
         with contextlib.suppress(OSError):
             self._empty()
-            _drop_aside(self._beneath, path)
+            os.rmdir(self.label, dir_fd=self._area)
         os.close(self.fd)
+        os.close(self._area)
 
     def _empty(self) -> None:
         for left in os.listdir(self.fd):
@@ -220,14 +221,5 @@ def _make_aside(beneath: Beneath, path: bytes) -> None:
     above = beneath.open(head, DIRECTORY)
     try:
         os.mkdir(tail, 0o700, dir_fd=above)
-    finally:
-        os.close(above)
-
-
-def _drop_aside(beneath: Beneath, path: bytes) -> None:
-    head, _, tail = path.rpartition(b"/")
-    above = beneath.open(head, DIRECTORY)
-    try:
-        os.rmdir(tail, dir_fd=above)
     finally:
         os.close(above)

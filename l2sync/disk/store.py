@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from blake3 import blake3
 
-from l2sync.modtree import Chunk, Entry, Kind, Observation, Target, TreePath, name, parent
+from l2sync.modtree import Chunk, Entry, Observation, Target, TreePath, name, parent
 
 from .applier import Applier, CommitResult
 from .beneath import Beneath, Directories
@@ -146,10 +146,10 @@ class TreeStore:
 
     def store(self, key: BatchKey, chunks: Iterable[tuple[int, bytes]]) -> None:
         """Write received chunks; durable once the batch is complete. A batch that is not known is passed over."""
-        batch = self._batches.get(key)
-        if batch is None:
-            return
-        with self._trusted():
+        with self._trusted() as beneath:
+            batch = self._staged(key, beneath)
+            if batch is None:
+                return
             for number, data in chunks:
                 batch.write(number, data)
             if not batch.missing:
@@ -159,7 +159,7 @@ class TreeStore:
         """Make the targets true on disk, and write them to the index; the batch ends with it."""
         with self._trusted() as beneath:
             targets = list(targets)
-            batch = self._batches.get(key)
+            batch = self._staged(key, beneath)
             if batch is None:
                 batch = self._batches[key] = StagedBatch(beneath, _label(key))
             known = batch.journaled
@@ -203,6 +203,13 @@ class TreeStore:
             self._batches.pop(key).close()
         self._guard.close()
         self._index.close()
+
+    def _staged(self, key: BatchKey, beneath: Beneath) -> StagedBatch | None:
+        batch = self._batches.get(key)
+        if batch is not None and batch.beneath is not beneath:
+            self.discard(key)  # staged under a root that is not there any more
+            return None
+        return batch
 
     @contextmanager
     def _trusted(self) -> Iterator[Beneath]:

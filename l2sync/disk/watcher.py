@@ -117,8 +117,8 @@ class Watcher:
         self._beneath.close()
 
     def _directory_moved(self, path: TreePath, mask: int, touched: set[TreePath]) -> None:
-        if mask & (flags.MOVED_FROM | flags.DELETE):
-            self._forget(path)
+        if mask & flags.MOVED_FROM:
+            self._forget(path)  # one deleted ends its watch by itself
         elif mask & _ENTERS and not self._ignored(path):
             # What was made in it before it was watched has made no event: all of it is looked at.
             touched.update(self.watch(path))
