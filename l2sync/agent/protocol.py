@@ -10,10 +10,6 @@ from typing import TypeAlias
 
 import msgspec
 
-from l2sync.node.status import Status as _Status
-
-Status = _Status
-"""What StatusQuery is answered with; under this name for the command."""
 MAX_LINE = 1 << 20
 """Bytes in a request, at the most."""
 

@@ -1,37 +1,31 @@
-"""How commands end, and how they complain."""
+"""The command's exit codes, the same for ever, and the errors that carry them."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from enum import IntEnum
 
 import click
 
-from l2sync.agent.config import DEFAULT_SOCKET
 
-FAILED = 1
-NO_AGENT = 2
-TIMEOUT = 3
-USAGE = 64
+class Code(IntEnum):
+    """What the command's end means to a script."""
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+    OK = 0
+    NO = 1
+    """The answer is no (not in sync, faults found), or it could not be done."""
+    NO_AGENT = 2
+    TIMEOUT = 3
+    USAGE = 64
+    CONFIG = 78
+    """The configuration, the key or the host does not allow it to run (EX_CONFIG: systemd does not try again)."""
+    NOT_EXECUTABLE = 126
+    NOT_FOUND = 127
+    INTERRUPTED = 130
 
 
-def complain(text: str) -> None:
-    """One message on stderr."""
-    print(f"l2sync: {text}", file=sys.stderr)
+class Failure(click.ClickException):
+    """Ends the command with a message on standard error and an exit code."""
 
-
-def socket_option(function: _Function) -> _Function:
-    """Where the agent is asked."""
-    return click.option(
-        "--socket",
-        "path",
-        type=click.Path(path_type=Path),
-        default=Path(DEFAULT_SOCKET),
-        show_default=True,
-        envvar="L2SYNC_SOCKET",
-        help="The agent's control socket.",
-    )(function)
+    def __init__(self, message: str, code: Code = Code.NO) -> None:
+        super().__init__(message)
+        self.code = code

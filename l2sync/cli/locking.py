@@ -1,99 +1,95 @@
-"""lock: a command runs here while the whole cluster is locked out of some paths."""
+"""`l2sync lock`: a command that runs while the whole cluster is locked out of some paths."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 
 from l2sync.agent.client import Client, NoAgent, RequestFailed
 from l2sync.agent.protocol import LockQuery, UnlockQuery
 
-from .exits import complain, socket_option
+from .connection import agent, socket_option
+from .exits import Code, Failure
 
-TIMED_OUT = 124
-OURS = 125
-CANNOT_RUN = 126
-NOT_FOUND = 127
-_PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+_PR_SET_PDEATHSIG = 1
+_META = "l2sync.command"
 
 
-class _AfterDashes(click.Command):
-    """Keeps what follows `--` apart: it is a command, whatever it looks like."""
+class _Splitting(click.Command):
+    """What follows `--` is the command to run; click itself would mix it up with the paths."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if "--" in args:
-            place = args.index("--")
-            ctx.meta["command"] = args[place + 1 :]
-            args = args[:place]
-        return super().parse_args(ctx, args)
+        at = args.index("--") if "--" in args else len(args)
+        ctx.meta[_META] = args[at + 1 :]
+        return super().parse_args(ctx, args[:at])
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "-- COMMAND..."]
 
 
-@click.command(cls=_AfterDashes, options_metavar="[--wait S] [--socket S]")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH... -- COMMAND...")
-@click.option("--wait", "seconds", type=click.FloatRange(0), help="Give up after so many seconds (exit status 124).")
+@click.command(cls=_Splitting)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
+@click.option("--wait", type=click.FloatRange(0), metavar="S", help="Give up after S seconds (default: wait on).")
 @socket_option
 @click.pass_context
-def lock(ctx: click.Context, paths: tuple[str, ...], seconds: float | None, path: Path) -> None:
-    """Run a command while the whole cluster is locked out of the paths; ends with the command's exit status.
+def lock(ctx: click.Context, paths: Sequence[str], wait: float | None, socket: Path | None) -> None:
+    """Run COMMAND here while the whole cluster is locked out of each PATH.
 
-    A directory's lock covers all below it. 124: not locked in time; 125: l2sync itself failed.
+    A directory covers all that is below it. The exit status is COMMAND's own; 3 when the lock was not to be had
+    in time, 2 when no agent answers. However this ends, the lock is given up.
     """
-    command = ctx.meta.get("command")
+    command = ctx.meta[_META]
     if not command:
-        raise click.UsageError("a command must follow, after --", ctx)
-    sys.exit(_hold(path, [_absolute(one) for one in paths], seconds, command))
+        raise click.UsageError("name the command to run after --")
+    with agent(socket) as client:
+        absolute = tuple(os.path.abspath(os.fsencode(path)) for path in paths)
+        client.request(LockQuery(absolute, wait))
+        status = _run(command)
+        _unlock(client)
+    ctx.exit(status)
 
 
-def _hold(path: Path, paths: list[bytes], seconds: float | None, command: list[str]) -> int:
+def _run(command: Sequence[str]) -> int:
+    """The command's exit status, as a shell would give it. SIGTERM and SIGHUP are handed on to it."""
+    child: subprocess.Popen[bytes] | None = None
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        if child is not None:
+            child.send_signal(number)
+
+    handled: dict[signal.Signals, Any] = dict.fromkeys((signal.SIGTERM, signal.SIGHUP), hand_on)
+    # A terminal's Ctrl-C reaches the command by itself; we stay to give up the lock after it.
+    handled[signal.SIGINT] = lambda number, frame: None
+    former = {number: signal.signal(number, handler) for number, handler in handled.items()}
     try:
-        with Client(path) as client:
-            client.request(LockQuery(tuple(paths), seconds))
-            code = _run(command)
-            try:
-                client.request(UnlockQuery())
-            except (NoAgent, RequestFailed) as error:
-                # Nobody else could have known: the command may not have been alone at its end.
-                complain(f"the lock was lost while the command ran: {error}")
-                return code or OURS
-            return code
-    except RequestFailed as error:
-        complain(f"not locked: {error}")
-        return TIMED_OUT if error.code == "timeout" else OURS
-    except NoAgent as error:
-        complain(str(error))
-        return OURS
-
-
-def _run(command: list[str]) -> int:
-    """The command's exit status as a shell tells it; signals that we get are its own business."""
-    try:
-        process = subprocess.Popen(command)
+        child = subprocess.Popen(command, preexec_fn=_end_with_parent)
+        status = child.wait()
     except FileNotFoundError:
-        complain(f"{command[0]}: there is no such command")
-        return NOT_FOUND
+        raise Failure(f"{command[0]}: no such command", Code.NOT_FOUND) from None
     except OSError as error:
-        complain(f"{command[0]}: {error.strerror}")
-        return CANNOT_RUN
-
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        # The terminal's own signals have reached the command already.
-        if number in (signal.SIGTERM, signal.SIGHUP):
-            process.send_signal(number)
-
-    former = {number: signal.signal(number, pass_on) for number in _PASSED_ON}
-    try:
-        code = process.wait()
+        raise Failure(f"{command[0]}: {error.strerror}", Code.NOT_EXECUTABLE) from None
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
-    return 128 - code if code < 0 else code
+    return status if status >= 0 else 128 - status
 
 
-def _absolute(path: str) -> bytes:
-    return os.path.abspath(os.fsencode(path))
+def _end_with_parent() -> None:
+    # When we are killed, the lock is gone: the command must not go on as if it had it.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+
+
+def _unlock(client: Client) -> None:
+    try:
+        client.request(UnlockQuery())
+    except (NoAgent, RequestFailed) as error:
+        # The command has run; its own status says how. But what it relied upon was not so to the end.
+        click.echo(f"l2sync: warning: the lock was lost while the command ran: {error}", err=True)
