@@ -104,6 +104,10 @@ class Scanner:
         if self._ignore(top, False) or self._ignore(top, True):
             return
         self._know(top)
+        if directories.stat(top) is not None:
+            if top not in self._visited:
+                self._look_at(top, directories)  # something else has taken the directory's place
+            return
         if top in self._known:
             self._missing(top)
         self._gone_below(top)

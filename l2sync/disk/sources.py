@@ -87,8 +87,7 @@ class Sources:
             set_attributes(entry, job.staged, self._batch.fd)
             return True
         own = self._batch.files.get(entry.path)
-        if own is not None and not own.left and not own.used and own.entry.chunks == entry.chunks:
-            own.used = True
+        if own is not None and not own.left and own.entry.chunks == entry.chunks:
             job.staged = own.name
             if not own.entry.same_state(entry):
                 set_attributes(entry, own.name, self._batch.fd)
@@ -98,7 +97,6 @@ class Sources:
         return self._link(job) or self._copy(job)
 
     def _use(self, job: Job, file: StagedFile) -> bool:
-        file.used = True
         job.staged = file.name
         return True
 

@@ -21,16 +21,15 @@ _WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class StagedFile:
-    """A file being completed; ``left`` chunks are still to come, ``used`` when it has been moved into the tree."""
+    """A file being completed; ``left`` chunks are still to come."""
 
-    __slots__ = ("entry", "left", "made", "name", "used")
+    __slots__ = ("entry", "left", "made", "name")
 
     def __init__(self, entry: Entry, name: bytes, left: int) -> None:
         self.entry = entry
         self.name = name
         self.left = left
         self.made = False
-        self.used = False
 
 
 class StagedBatch:

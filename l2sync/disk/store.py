@@ -12,7 +12,8 @@ from typing import TypeAlias
 
 from blake3 import blake3
 
-from l2sync.modtree import Chunk, Entry, Observation, Target, TreePath, name, parent
+from l2sync.modtree import Chunk, Entry, Observation, Target, TreePath, parent
+from l2sync.modtree import name as last_name
 
 from .applier import Applier, CommitResult
 from .beneath import Beneath, Directories
@@ -54,12 +55,12 @@ class TreeStore:
         self._seen: dict[TreePath, tuple[bytes, Observation]] = {}
 
     @classmethod
-    def open(cls, tree: str, root: Path, state_dir: Path, options: TreeOptions, node_name: str) -> TreeStore:
-        """Open the index at ``<state_dir>/trees/<tree>.db`` (made when missing), and end what a crash cut short.
+    def open(cls, name: str, root: Path, state_dir: Path, options: TreeOptions, node_name: str) -> TreeStore:
+        """Open the index at ``<state_dir>/trees/<name>.db`` (made when missing), and end what a crash cut short.
 
         A root that cannot be used is no error here: `health` tells. Raises sqlite3.Error, OSError for the index.
         """
-        index = Index(state_dir / "trees" / f"{tree}.db")
+        index = Index(state_dir / "trees" / f"{name}.db")
         store = cls(index, Guard(root, index), options, node_name)
         try:
             beneath = store._guard.check()
@@ -233,7 +234,7 @@ def _label(key: BatchKey) -> str:
 
 def _open(directories: Directories, path: TreePath) -> int:
     try:
-        return os.open(name(path), READ, dir_fd=directories.get(parent(path)))
+        return os.open(last_name(path), READ, dir_fd=directories.get(parent(path)))
     except OSError:
         return -1
 

@@ -73,7 +73,9 @@ class Watcher:
         """Watch a directory and all below it; returns the directories that are newly watched."""
         fresh = []
         waiting = [top]
-        while waiting and not self.exhausted:
+        if top == ROOT:
+            self.exhausted = False
+        while waiting:
             path = waiting.pop()
             try:
                 fd = self._beneath.open(path, DIRECTORY)
@@ -86,7 +88,8 @@ class Watcher:
             except OSError as error:
                 if error.errno == errno.ENOSPC:
                     self.exhausted = True
-                elif error.errno not in _GONE:
+                    break
+                if error.errno not in _GONE:
                     raise
             finally:
                 os.close(fd)

@@ -266,3 +266,23 @@ def test_content_that_is_not_at_hand_fails_that_file_alone(synced: Pair) -> None
     assert result.failed == {path("g"): "its content is not at hand", path("h"): "its content is not at hand"}
     assert [entry.path for entry in result.applied] == [b""]
     assert (b.root / "g").read_text() == "old g"
+
+
+def test_a_commit_that_met_a_full_disk_can_be_made_again(synced: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = synced
+    (a.root / "g").write_text("new g")
+    os.symlink("g", a.root / "l")
+    made = a.scan()
+    key, entries = b.stage(a, made)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "symlink", full)
+        result = b.commit(key, entries)
+    assert result.failed == {path("l"): "No space left on device"}
+    assert (b.root / "g").read_text() == "new g"
+    assert b.store.health() is None
+    assert not b.receive(a, [a.entries[path("l")], a.entries[path("")]]).failed
+    assert differences(a, b) == []

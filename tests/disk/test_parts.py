@@ -1,0 +1,127 @@
+"""The smaller parts: chunk lengths, the index's walks, paths beneath the root, ignored paths."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from l2sync.disk.beneath import DIRECTORY, Beneath
+from l2sync.disk.chunker import MOST_CHUNKS, SMALLEST, chunk_size
+from l2sync.disk.index import Index
+from l2sync.modtree import Chunk, Entry, Kind, TreePath, VersionVector, pack_chunks
+
+from .conftest import Replica
+
+
+def entry(path: bytes, chunks: list[Chunk] | None = None, kind: Kind = Kind.FILE) -> Entry:
+    chunks = chunks or []
+    version = VersionVector(((5, 1),))
+    size = sum(chunk.length for chunk in chunks)
+    return Entry(TreePath(path), kind, size=size, chunks=pack_chunks(chunks), version=version, author="a", dot=(5, 1))
+
+
+@given(st.integers(0, 1 << 44))
+def test_a_file_has_a_bounded_number_of_chunks(size: int) -> None:
+    length = chunk_size(size)
+    assert length >= SMALLEST and -(-size // length) <= MOST_CHUNKS
+
+
+def test_the_chunk_length_is_kept_while_it_is_sensible() -> None:
+    before = entry(b"f", [Chunk(b"x" * 32, 1 << 20), Chunk(b"y" * 32, 5)])
+    assert chunk_size(300_000, before) == 1 << 20
+    assert chunk_size(8 << 30, before) == 1 << 20
+    assert chunk_size(16 << 30, before) == 4 << 20
+
+
+names = st.binary(min_size=1, max_size=5).map(lambda raw: raw.replace(b"/", b"_").replace(b"\0", b"_"))
+paths = st.lists(names, min_size=1, max_size=3).map(b"/".join)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(st.sets(paths, max_size=30))
+def test_the_index_finds_children_and_what_is_below(known: set[bytes]) -> None:
+    index = Index(Path(os.devnull).parent / "shm" / f"l2sync-test-{os.getpid()}.db")
+    try:
+        index._db.execute("DELETE FROM entry")
+        index.put([(entry(path), b"s") for path in sorted(known)])
+        for top in {b"", *(path.split(b"/")[0] for path in known)}:
+            prefix = top + b"/" if top else b""
+            below = {path for path in known if path.startswith(prefix)} - {top}
+            assert set(index.alive(TreePath(top)) if top else index.alive()) == below
+            assert set(index.children(TreePath(top))) == {p for p in below if b"/" not in p[len(prefix) :]}
+    finally:
+        index.close()
+
+
+def test_chunks_are_found_where_they_are_and_not_where_they_were(tmp_path: Path) -> None:
+    index = Index(tmp_path / "i.db")
+    one, two = Chunk(b"1" * 32, 10), Chunk(b"2" * 32, 20)
+    index.put([(entry(b"f", [one, two]), b""), (entry(b"g", [two]), b"")])
+    assert sorted(index.find_chunks([two.hash])[two.hash]) == [(b"f", 10), (b"g", 0)]
+    index.put([(entry(b"f", [one]), b"")])
+    assert index.find_chunks([one.hash, two.hash]) == {one.hash: [(b"f", 0)], two.hash: [(b"g", 0)]}
+    assert index.find_chunks([b"3" * 32]) == {}
+    index.close()
+
+
+def test_the_journal_is_kept_until_its_batch_ends(tmp_path: Path) -> None:
+    index = Index(tmp_path / "i.db")
+    index.journal("one", [entry(b"f")])
+    index.journal("two", [entry(b"g")])
+    index.close()
+    index = Index(tmp_path / "i.db")
+    assert [e.path for e in index.journaled()] == [b"f", b"g"]
+    index.put([(entry(b"f"), b"")], batch="one")
+    assert [e.path for e in index.journaled()] == [b"g"]
+    index.close_journal(None)
+    assert index.journaled() == []
+    index.close()
+
+
+@pytest.mark.parametrize("way", [b"link/x", b"../x", b"/etc", b"link"])
+def test_no_path_leads_out_of_the_root(tmp_path: Path, way: bytes) -> None:
+    os.symlink("/etc", tmp_path / "link")
+    beneath = Beneath(tmp_path)
+    with pytest.raises(OSError) as caught:
+        beneath.open(way, os.O_RDONLY)
+    assert caught.value.errno in (errno.ELOOP, errno.EXDEV, errno.ENOENT)
+    beneath.close()
+
+
+def test_a_path_longer_than_the_kernel_takes_is_walked(tmp_path: Path) -> None:
+    beneath = Beneath(tmp_path)
+    path = b"/".join([b"n" * 200] * 40)
+    fd = os.dup(beneath.fd)
+    for part in path.split(b"/"):
+        os.mkdir(part, dir_fd=fd)
+        below = os.open(part, DIRECTORY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    opened = beneath.open(path, DIRECTORY)
+    assert os.path.samestat(os.fstat(opened), os.fstat(fd))
+    for one in (fd, opened):
+        os.close(one)
+    beneath.close()
+
+
+def test_a_deep_tree_is_scanned_and_made(replica: Callable[..., Replica]) -> None:
+    a, b = replica("a"), replica("b")
+    b.scan()
+    fd = os.open(a.root, DIRECTORY)
+    for _ in range(25):
+        os.mkdir(b"n" * 200, dir_fd=fd)
+        below = os.open(b"n" * 200, DIRECTORY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(os.open(b"f", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+    os.close(fd)
+    result = b.mirror(a)
+    assert not result.failed and not result.changed
+    assert b.store.scan(None) == []
+    assert len(b.entries) == 27

@@ -1,0 +1,130 @@
+"""Changes are heard of, those in new directories too; the settler says when to look."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from inotify_simple import INotify
+
+from l2sync.disk import Settler, Touched, Watcher
+from l2sync.modtree import TreePath
+
+MS = 1_000_000
+
+
+@pytest.fixture
+def watcher(tmp_path: Path) -> Iterator[Watcher]:
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    (tmp_path / ".l2sync").mkdir()
+    made = Watcher(tmp_path, lambda path: path.endswith(b".skip"))
+    assert set(made.watch()) == {b"", b"d", b"d/e"}
+    yield made
+    made.close()
+
+
+def test_what_is_written_made_moved_and_removed_is_heard(watcher: Watcher, tmp_path: Path) -> None:
+    assert watcher.read() == Touched(frozenset())
+    (tmp_path / "d" / "f").write_text("f")
+    os.symlink("f", tmp_path / "d" / "l")
+    assert watcher.read().paths == {b"d/f", b"d/l"}
+    os.rename(tmp_path / "d" / "f", tmp_path / "d" / "e" / "g")
+    os.chmod(tmp_path / "d" / "e", 0o700)
+    os.unlink(tmp_path / "d" / "l")
+    assert watcher.read().paths >= {b"d/f", b"d/e/g", b"d/e", b"d/l"}
+
+
+def test_new_directories_are_watched_and_named(watcher: Watcher, tmp_path: Path) -> None:
+    (tmp_path / "n" / "o").mkdir(parents=True)
+    (tmp_path / "n" / "o" / "early").touch()
+    assert {b"n", b"n/o"} <= watcher.read().paths
+    (tmp_path / "n" / "o" / "late").touch()
+    assert b"n/o/late" in watcher.read().paths
+
+
+def test_a_moved_directory_is_heard_under_its_new_name(watcher: Watcher, tmp_path: Path) -> None:
+    os.rename(tmp_path / "d", tmp_path / "m")
+    assert {b"d", b"m", b"m/e"} <= watcher.read().paths
+    (tmp_path / "m" / "e" / "x").touch()
+    assert {path for path in watcher.read().paths if path.endswith(b"x")} == {b"m/e/x"}
+
+
+def test_removed_directories_leave_no_watches(watcher: Watcher, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "d")
+    assert {b"d", b"d/e"} <= watcher.read().paths
+    assert watcher.watched == 1
+
+
+def test_private_and_ignored_directories_are_not_watched(watcher: Watcher, tmp_path: Path) -> None:
+    (tmp_path / "x.skip").mkdir()
+    (tmp_path / ".l2sync" / "staging").mkdir()
+    watcher.read()
+    (tmp_path / "x.skip" / "f").touch()
+    (tmp_path / ".l2sync" / "f").touch()
+    assert watcher.read().paths == frozenset()
+    assert watcher.watched == 3
+
+
+def test_a_link_to_a_directory_is_not_followed(watcher: Watcher, tmp_path: Path) -> None:
+    os.symlink("/", tmp_path / "out")
+    watcher.read()
+    assert watcher.watched == 3
+
+
+def test_lost_events_are_owned_up_to(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = type("Event", (), {"wd": -1, "mask": 0x4000, "cookie": 0, "name": ""})()
+    monkeypatch.setattr(INotify, "read", lambda self, timeout: [lost])
+    assert watcher.read().overflow
+
+
+def test_exhausted_watches_are_told_with_their_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(INotify, "add_watch", refuse)
+    watcher = Watcher(tmp_path)
+    assert watcher.watch() == [] and watcher.exhausted
+    assert "fs.inotify.max_user_watches" in (watcher.warning or "")
+    watcher.close()
+
+
+def test_a_path_settles_once_nothing_touches_it() -> None:
+    settler = Settler(50 * MS, 2000 * MS)
+    settler.touched([TreePath(b"f")], 0)
+    settler.touched([TreePath(b"f")], 40 * MS)
+    assert settler.due(60 * MS) == []
+    assert settler.next_deadline() == 90 * MS
+    assert settler.due(90 * MS) == [b"f"]
+    assert settler.next_deadline() is None
+
+
+def test_a_path_written_without_end_is_due_in_the_end() -> None:
+    settler = Settler(50 * MS, 2000 * MS)
+    now = 0
+    while not settler.due(now):
+        settler.touched([TreePath(b"f")], now)
+        now += 10 * MS
+    assert now == 2000 * MS
+
+
+@given(st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 300)), max_size=60))
+def test_nothing_touched_is_forgotten_or_late(events: list[tuple[bytes, int]]) -> None:
+    settler = Settler(50 * MS, 200 * MS)
+    now = 0
+    first: dict[bytes, int] = {}
+    for path, gap in events:
+        now += gap * MS
+        for due in settler.due(now):
+            del first[due]
+        settler.touched([TreePath(path)], now)
+        first.setdefault(path, now)
+        assert len(settler) == len(first)
+        deadline = settler.next_deadline()
+        assert deadline is not None and deadline <= min(first.values()) + 210 * MS
+    assert set(settler.due(now + 210 * MS)) == set(first)
