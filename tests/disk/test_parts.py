@@ -44,19 +44,19 @@ paths = st.lists(names, min_size=1, max_size=3).map(b"/".join)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
-@given(st.sets(paths, max_size=30))
-def test_the_index_finds_children_and_what_is_below(known: set[bytes]) -> None:
-    index = Index(Path(os.devnull).parent / "shm" / f"l2sync-test-{os.getpid()}.db")
-    try:
-        index._db.execute("DELETE FROM entry")
-        index.put([(entry(path), b"s") for path in sorted(known)])
-        for top in {b"", *(path.split(b"/")[0] for path in known)}:
-            prefix = top + b"/" if top else b""
-            below = {path for path in known if path.startswith(prefix)} - {top}
-            assert set(index.alive(TreePath(top)) if top else index.alive()) == below
-            assert set(index.children(TreePath(top))) == {p for p in below if b"/" not in p[len(prefix) :]}
-    finally:
-        index.close()
+@given(known=st.sets(paths, max_size=30))
+def test_the_index_finds_children_and_what_is_below(tmp_path: Path, known: set[bytes]) -> None:
+    file = tmp_path / "i.db"
+    for left in tmp_path.iterdir():
+        left.unlink()
+    index = Index(file)
+    index.put([(entry(path), b"s") for path in sorted(known)])
+    for top in {b"", *(path.split(b"/")[0] for path in known)}:
+        prefix = top + b"/" if top else b""
+        below = {path for path in known if path.startswith(prefix)} - {top}
+        assert set(index.alive(TreePath(top)) if top else index.alive()) == below
+        assert set(index.children(TreePath(top))) == {p for p in below if b"/" not in p[len(prefix) :]}
+    index.close()
 
 
 def test_chunks_are_found_where_they_are_and_not_where_they_were(tmp_path: Path) -> None:
