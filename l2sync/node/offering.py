@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from l2sync.frames import Done, Entries, Kind, Purpose, Repair, Stage, Want, pack_updtree
+from l2sync.modtree import TreePath
 from l2sync.transfer import Broadcaster, Pacer, chunk_table
 
 from .api import ChunksRead, ReadChunks, Rescan
@@ -36,6 +37,16 @@ class Offering:
 
     # --- starting ---------------------------------------------------------------------------------
 
+    def under_way(self, shared: SharedTree) -> set[TreePath]:
+        """Paths whose present version is in a batch that everybody still gets."""
+        return {
+            entry.path
+            for batch in self.batches.values()
+            if batch.shared is shared and not batch.released
+            for entry in batch.entries
+            if shared.tree.get(entry.path) is entry
+        }
+
     def pump(self, now: int) -> None:
         """Start batches where there is something to offer and somebody to offer it to."""
         for shared in self.ctx.trees.values():
@@ -47,6 +58,8 @@ class Offering:
                 if not any(not peer.pinged for peer in self.ctx.online()):
                     shared.dirty.clear()
                 continue
+            for path in self.under_way(shared) if self.busy(shared) else ():
+                shared.dirty.pop(path, None)
             while shared.dirty and self._room_for(shared) and self._ripe(shared, now):
                 if not self._start(shared, dict(audience), now):
                     break
@@ -201,14 +214,11 @@ class Offering:
     def next_deadline(self, now: int) -> int | None:
         """When data may go, or somebody's time is up."""
         times: list[int] = []
+        pace = self.pacer.next_deadline(now)
         for batch in self.batches.values():
-            at = batch.broadcaster.next_deadline()
+            at = now if batch.broadcaster.sendable() else batch.broadcaster.next_deadline()
             if at is not None:
-                times.append(at)
-            if batch.broadcaster.sendable():
-                pace = self.pacer.next_deadline(now)
-                if pace is not None:
-                    times.append(pace)
+                times.append(max(at, pace))
             last = min((batch.heard.get(p, batch.started) for p in batch.audience), default=batch.started)
             times.append(max(last + self.ctx.settings.stage_timeout, now + 100_000_000))
         for shared in self.ctx.trees.values():

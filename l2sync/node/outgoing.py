@@ -131,10 +131,9 @@ def lock_paths(entries: Iterable[Entry]) -> list[bytes]:
     """What to lock for these entries: the paths, or where they are many, directories that cover them.
 
     A living directory among them is not locked for itself: that would lock all below it for a change of its
-    times, and two versions of a directory merge without a loser.
+    times, and two versions of a directory merge without a loser. A batch of nothing else claims no path at all.
     """
-    entries = tuple(entries)
-    paths = {e.path for e in entries if e.deleted or e.kind is not Kind.DIR} or {e.path for e in entries}
+    paths = {e.path for e in entries if e.deleted or e.kind is not Kind.DIR}
     while len(paths) > _MOST_LOCK_PATHS and paths != {ROOT}:
         deepest = max(path.count(b"/") for path in paths)
         paths = {parent(path) if path != ROOT and path.count(b"/") == deepest else path for path in paths}

@@ -141,7 +141,7 @@ class Pacer:
             max(self.settings.burst, self.rate * 0.005),
         )
         self._filled = now
-        if self._tokens <= 0:
+        if self._tokens < 1:
             self._round_used = True
         return max(0, min(int(self._tokens), self._window_left(now)))
 
@@ -171,10 +171,10 @@ class Pacer:
         """Receivers that no longer hold up the rest."""
         return frozenset(self._lagging)
 
-    def next_deadline(self, now: int) -> int | None:
-        """When there will be something to spend; None while the window is full (a report opens it)."""
+    def next_deadline(self, now: int) -> int:
+        """When there will be something to spend; a full window is looked at again soon, though a report opens it."""
         if self._window_left(now) <= 0:
             return now + 5 * MS
-        if self._tokens > 0:
+        if self._tokens >= 1:
             return now
         return now + max(MS // 2, int((4096 - self._tokens) * SECOND / max(self.rate, 1.0)))

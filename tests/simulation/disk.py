@@ -97,8 +97,10 @@ class SimDisk:
         return place
 
     def rename(self, source: bytes, target: bytes) -> list[TreePath]:
-        """Move a path and all below it."""
+        """Move a path and all below it; directories above the target are made."""
         old, new = tree_path(source), tree_path(target)
+        for above in ancestors(new):
+            self.files.setdefault(above, Node(Kind.DIR, mode=0o755))
         moved = {p: n for p, n in self.files.items() if covers(old, p)}
         for path in moved:
             del self.files[path]

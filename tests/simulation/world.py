@@ -9,7 +9,7 @@ from random import Random
 
 from l2sync.frames import Keyring
 from l2sync.link import Rules, SimulatedSegment
-from l2sync.modtree import TreePath
+from l2sync.modtree import TreePath, covers
 from l2sync.node import Node
 from l2sync.node.api import Answer, Notify, Observed, RememberIds, Send
 
@@ -86,16 +86,13 @@ class World:
     def touch(self, host: Host, *paths: TreePath) -> None:
         """The watcher has seen changes: scan after the settle time."""
         life = host.life
-        looked = tuple({p for path in paths for p in (path, *_above(path))})
-        self._at(self.now + 5 * MS, lambda: self._rescan(host, life, looked))
+        self._at(self.now + 5 * MS, lambda: self._rescan(host, life, paths))
 
     def _rescan(self, host: Host, life: int, paths: tuple[TreePath, ...]) -> None:
         if host.life == life and host.node is not None:
-            found = []
-            for seen in host.disk.scan(paths).observations:
-                if any(seen.path == p or seen.path.startswith(p + b"/") for p in paths if p) or not seen.path:
-                    found.append(seen)
-            self._report(host, Observed("www", tuple(found)))
+            seen = host.disk.scan(None).observations
+            near = tuple(o for o in seen if any(covers(p, o.path) or covers(o.path, p) for p in paths))
+            self._report(host, Observed("www", near))
 
     def write(self, host: Host, path: bytes, data: bytes) -> None:
         """A user writes a file."""
@@ -197,6 +194,3 @@ class World:
         trees = [host.disk.tree() for host in self.running()]
         return all(tree == trees[0] for tree in trees)
 
-
-def _above(path: TreePath) -> list[TreePath]:
-    return []

@@ -1,0 +1,260 @@
+"""Whole nodes on the simulated segment: joining, convergence, conflicts, deaths, partitions, loss."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from l2sync.frames import Kind
+from l2sync.link import Rules
+
+from .world import MS, SECOND, Host, World
+
+
+def settled(world: World, seconds: int = 30) -> None:
+    """Run until everybody says in sync and the disks are the same; explain if not."""
+    good = world.run(seconds * SECOND, lambda: world.in_sync() and world.same())
+    if not good:
+        told = "\n".join(
+            f"{h.name}: {h.node.status(world.now).reasons} {sorted(h.disk.tree())[:30]}"
+            for h in world.running()
+            if h.node
+        )
+        raise AssertionError(f"not in sync after {seconds} s:\n{told}")
+
+
+def contents(host: Host) -> dict[bytes, bytes]:
+    """Files and their bytes."""
+    return {path: node[1] for path, node in host.disk.tree().items() if node[0].name == "FILE"}  # type: ignore
+
+
+def started(hosts: int, seed: int = 1, rules: Rules | None = None) -> World:
+    world = World(hosts, seed, rules)
+    world.start()
+    settled(world)
+    return world
+
+
+def test_an_empty_node_takes_over_what_another_has() -> None:
+    world = World(2)
+    world.hosts[0].disk.write(b"site/index.html", b"x" * 300_000, 5)
+    world.start()
+    settled(world)
+    assert contents(world.hosts[1]) == {b"site/index.html": b"x" * 300_000}
+
+
+def test_disjoint_trees_become_their_union_on_every_node() -> None:
+    world = World(3)
+    for host in world.hosts:
+        host.disk.write(b"of/%s" % host.name.encode(), host.name.encode() * 1000, 7)
+    world.start()
+    settled(world)
+    assert len(contents(world.hosts[0])) == 3
+
+
+def test_edits_renames_and_deletions_on_three_nodes_at_once_reach_all() -> None:
+    world = World(3)
+    a, b, c = world.hosts
+    for i in range(20):
+        a.disk.write(b"d/f%d" % i, b"old %d" % i * 100, 3)
+    world.start()
+    settled(world)
+    world.write(a, b"d/f1", b"new")
+    world.rename(b, b"d/f2", b"e/moved")
+    world.delete(c, b"d/f3")
+    world.run(3 * SECOND)
+    settled(world)
+    files = contents(a)
+    assert files[b"d/f1"] == b"new"
+    assert files[b"e/moved"] == b"old 2" * 100 and b"d/f2" not in files and b"d/f3" not in files
+    assert not any(b"conflict" in path for path in files)
+
+
+def test_a_rename_of_a_large_file_sends_no_content() -> None:
+    world = World(2)
+    a = world.hosts[0]
+    a.disk.write(b"big", Random(1).randbytes(2_000_000), 3)
+    world.start()
+    settled(world)
+    assert a.node is not None
+    before = a.node.counters["frames_out_data"]
+    world.rename(a, b"big", b"bigger")
+    world.run(2 * SECOND)
+    settled(world)
+    assert b"bigger" in contents(world.hosts[1]) and a.node.counters["frames_out_data"] == before
+
+
+def test_data_frames_do_not_grow_with_the_number_of_receivers() -> None:
+    sent = {}
+    for receivers in (1, 6):
+        world = World(receivers + 1)
+        world.hosts[0].disk.write(b"big", Random(1).randbytes(1_000_000), 3)
+        world.start()
+        settled(world)
+        sent[receivers] = sum(h.node.counters["frames_out_data"] for h in world.hosts if h.node)
+    assert sent[6] <= sent[1] * 1.01
+    assert sent[1] * 1440 < 1_000_000 * 1.03
+
+
+def test_concurrent_edits_in_a_partition_keep_both_on_every_node() -> None:
+    world = World(3)
+    a, b, _ = world.hosts
+    a.disk.write(b"page.html", b"first", 3)
+    world.start()
+    settled(world)
+    world.segment.partition([a.port], [b.port, world.hosts[2].port])
+    world.run(5 * SECOND)
+    world.write(a, b"page.html", b"from a")
+    world.run(SECOND)
+    world.write(b, b"page.html", b"from b")
+    world.run(5 * SECOND)
+    world.segment.heal()
+    world.run(5 * SECOND)
+    settled(world)
+    files = contents(a)
+    assert sorted(files.values()) == [b"from a", b"from b"]
+    copy = next(path for path in files if path != b"page.html")
+    assert copy.startswith(b"page.conflict-web") and copy.endswith(b".html")
+
+
+def test_an_edit_beats_a_deletion_made_meanwhile() -> None:
+    world = World(2)
+    a, b = world.hosts
+    a.disk.write(b"d/keep", b"one", 3)
+    world.start()
+    settled(world)
+    world.segment.partition([a.port], [b.port])
+    world.run(5 * SECOND)
+    world.delete(a, b"d")
+    world.write(b, b"d/keep", b"two")
+    world.run(2 * SECOND)
+    world.segment.heal()
+    world.run(5 * SECOND)
+    settled(world)
+    assert contents(a) == {b"d/keep": b"two"}
+
+
+def test_a_deleted_file_does_not_come_back_with_a_node_that_was_away() -> None:
+    world = World(3)
+    a, b, c = world.hosts
+    a.disk.write(b"gone", b"x", 3)
+    world.start()
+    settled(world)
+    world.kill(c)
+    world.run(5 * SECOND)
+    world.delete(b, b"gone")
+    settled(world)
+    world.start(c)
+    world.run(SECOND)
+    settled(world)
+    assert contents(a) == {} == contents(c)
+
+
+def test_a_lost_state_directory_makes_no_conflicts_of_equal_files() -> None:
+    world = World(2)
+    a, b = world.hosts
+    for i in range(10):
+        a.disk.write(b"f%d" % i, b"data %d" % i, 3)
+    world.start()
+    settled(world)
+    world.kill(b)
+    b.disk.index.clear()
+    b.disk.counter, b.disk.replica = 0, 12345
+    b.registry = {}
+    world.start(b)
+    settled(world)
+    assert len(contents(a)) == 10
+    assert b.node is not None and a.node is not None and b.node.cluster.id == 1
+
+
+def test_a_returning_node_gets_its_old_id() -> None:
+    world = started(3)
+    ids = {host.name: host.node.cluster.id for host in world.hosts if host.node}
+    host = world.hosts[1]
+    world.kill(host)
+    world.run(5 * SECOND)
+    host.registry = {}
+    world.start(host)
+    settled(world)
+    assert host.node is not None and host.node.cluster.id == ids[host.name]
+
+
+@pytest.mark.slow
+def test_fifty_nodes_join_at_once_under_different_ids() -> None:
+    world = World(50, seed=3)
+    world.start()
+    assert world.run(20 * SECOND, world.joined)
+    assert {h.node.cluster.id for h in world.hosts if h.node} == set(range(50))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_everything_arrives_in_spite_of_loss_doubling_and_disorder(seed: int) -> None:
+    rules = Rules(loss=0.2, duplication=0.05, jitter=3 * MS)
+    world = World(4, seed, rules)
+    world.hosts[0].disk.write(b"big", Random(seed).randbytes(800_000), 3)
+    world.start()
+    world.run(5 * SECOND)
+    for host in world.hosts:
+        world.write(host, b"f/%s" % host.name.encode(), host.name.encode() * 500)
+    settled(world, 120)
+    assert len(contents(world.hosts[3])) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "victim"),
+    [(kind, 0) for kind in (Kind.LOCK, Kind.UPDTREE, Kind.DATA, Kind.UNLOCKALL, Kind.ACK)]
+    + [(kind, 1) for kind in (Kind.WANT, Kind.DONE, Kind.REPAIR, Kind.ACK)],
+)
+def test_a_node_that_dies_at_any_step_of_a_batch_holds_nobody_up(kind: Kind, victim: int) -> None:
+    world = World(3, seed=int(kind))
+    a, b, c = world.hosts
+    a.disk.write(b"old", b"old", 1)
+    world.start()
+    settled(world)
+    host = world.hosts[victim]
+    died = []
+
+    def watch(source: int, receiver: int, payload: bytes) -> bool:
+        if payload[3] == kind and source == host.port and not died:
+            died.append(world.now)
+        return bool(died) and source == host.port
+
+    world.segment.drop_when = watch
+    world.write(a, b"d/new", Random(2).randbytes(200_000))
+    world.run(3 * SECOND, lambda: bool(died))
+    assert died
+    world.kill(host)
+    world.segment.drop_when = None
+    world.run(6 * SECOND)
+    settled(world)
+    world.write(c, b"after", b"after")
+    settled(world)
+    world.start(host)
+    world.run(SECOND)
+    settled(world)
+    assert {b"old", b"d/new", b"after"} <= set(contents(c))
+    assert not any(b"conflict" in path for path in contents(c))
+
+
+def test_a_second_node_of_the_same_name_is_refused() -> None:
+    world = started(2)
+    twin = world.add()
+    twin.name = "web0"
+    world.start(twin)
+    world.run(3 * SECOND)
+    assert twin.node is not None and twin.node.refused is not None and "web0" in twin.node.refused
+    world.kill(twin)
+    settled(world)
+
+
+def test_a_quick_restart_is_no_second_node() -> None:
+    world = started(3)
+    host = world.hosts[2]
+    world.kill(host)
+    world.start(host)
+    world.run(4 * SECOND)
+    settled(world)
+    assert host.node is not None and host.node.refused is None
