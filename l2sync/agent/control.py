@@ -111,7 +111,7 @@ class _Conversation:
 
     async def _work(self, office: Office, query: Query) -> Reply:
         try:
-            return success(await office.answer(query, self._locks))
+            return await office.answer(query, self._locks)
         except Refusal as refusal:
             return failure(refusal.code, str(refusal))
         finally:

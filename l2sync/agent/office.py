@@ -16,8 +16,22 @@ from l2sync.node import api
 from l2sync.node.status import Status
 
 from .driver import Driver
-from .protocol import ConflictCopy, ConflictsQuery, FlushQuery, LockQuery, Query, Rescanned, RescanQuery, UnlockQuery
+from .protocol import (
+    ConflictCopy,
+    ConflictsQuery,
+    FlushQuery,
+    LockQuery,
+    Query,
+    Reply,
+    Rescanned,
+    RescanQuery,
+    UnlockQuery,
+    success,
+)
 from .watching import TreeWatch
+
+_AGAIN_S = 0.25
+_FLUSHED = {0: "no other node is online", 1: "all of it is on the other online node"}
 
 Held = list[tuple[str, int]]
 """A client's locks: the tree, and the number of the request that got it."""
@@ -66,22 +80,22 @@ class Office:
             in_sync=status.in_sync and not hindrances,
         )
 
-    async def answer(self, query: Query, held: Held) -> object:
+    async def answer(self, query: Query, held: Held) -> Reply:
         """Do what is asked, as long as it takes. Raises Refusal."""
         match query:
             case FlushQuery(tree, patience):
-                await self._flush(tree, patience)
+                return success(text=await self._flush(tree, patience))
             case LockQuery(paths, wait):
                 await self._lock(paths, wait, held)
             case UnlockQuery():
                 await self._unlock(held)
             case RescanQuery(tree):
-                return await self._rescan(tree)
+                return success(await self._rescan(tree))
             case ConflictsQuery(tree):
-                return await self._conflicts(tree)
+                return success(await self._conflicts(tree))
             case _:
-                return self.status()
-        return None
+                return success(self.status())
+        return success()
 
     def release(self, held: Held) -> None:
         """Give up locks whose owner went away."""
@@ -89,15 +103,19 @@ class Office:
             self.driver.cancel(number)
         held.clear()
 
-    async def _flush(self, tree: str | None, patience: float | None) -> None:
+    async def _flush(self, tree: str | None, patience: float | None) -> str:
         names = self._names(tree)
         with trio.move_on_after(float("inf") if patience is None else patience):
             for name in names:
                 await self._catch_up(name)
+            while self.driver.link_down is not None:  # noqa: ASYNC110
+                # Nobody is online then, which would make it true and worthless.
+                await trio.sleep(_AGAIN_S)
             _, answer = await self.driver.ask(lambda number: api.FlushRequest(number, tree))
             if not answer.ok:
                 raise Refusal("failed", answer.detail)
-            return
+            online = sum(peer.state == "online" for peer in self.status().peers)
+            return _FLUSHED.get(online, f"all of it is on {online} other online nodes")
         hindrances = [text for text in (self.driver.link_down, self.driver.stuck) if text is not None]
         lacking = hindrances + self.driver.node.lacking(tree)
         raise Refusal("timeout", "\n".join(lacking) or "not every online node has said yet that it has everything")
@@ -110,7 +128,7 @@ class Office:
                 return
             except Exception as error:
                 self._log.debug("flush_waits", tree=name, reason=str(error))
-                await trio.sleep(0.25)
+                await trio.sleep(_AGAIN_S)
 
     async def _lock(self, paths: Iterable[bytes], wait: float | None, held: Held) -> None:
         wanted = self._place(paths)
