@@ -378,7 +378,8 @@ class Node:
             return [f"refused by the cluster: {self.refused}"]
         if self.cluster.id == NOID:
             return ["still joining"]
-        reasons = self.lacking()
+        reasons = [f"{peer.name} has not told its trees yet" for peer in self.ctx.online() if not peer.pinged]
+        reasons += self.lacking()
         for shared in self.ctx.trees.values():
             waiting = self.offering.pending(shared) + self.receiving.pending(shared)
             if waiting:

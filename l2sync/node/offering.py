@@ -58,8 +58,6 @@ class Offering:
                 if not any(not peer.pinged for peer in self.ctx.online()):
                     shared.dirty.clear()
                 continue
-            for path in self.under_way(shared) if self.busy(shared) else ():
-                shared.dirty.pop(path, None)
             while shared.dirty and self._room_for(shared) and self._ripe(shared, now):
                 if not self._start(shared, dict(audience), now):
                     break
@@ -75,6 +73,8 @@ class Offering:
 
     def _start(self, shared: SharedTree, audience: dict[int, Progress], now: int) -> bool:
         settings = self.ctx.settings
+        for path in self.under_way(shared):
+            shared.dirty.pop(path, None)
         entries, fresh = choose(shared, settings.batch_entries, settings.batch_bytes)
         if not entries:
             return False
@@ -186,8 +186,11 @@ class Offering:
 
     def handle_timer(self, now: int) -> None:
         """Send data that the pacer lets go; leave behind who is too slow; start what is ripe."""
+        turn = True
         for batch in list(self.batches.values()):
-            self._send(batch, now)
+            # One batch's new data after the other's: mixed, both would be complete late, and losses hard to tell.
+            self._send(batch, now, turn)
+            turn = turn and not batch.broadcaster.unsent
             late = set(batch.silent(now, self.ctx.settings.stage_timeout)) | self._laggards(batch)
             for peer in late:
                 batch.leave_behind(peer)
@@ -199,24 +202,25 @@ class Offering:
         slow = self.pacer.laggards()
         return {p for p, state in batch.audience.items() if p in slow and state is Progress.WANTING}
 
-    def _send(self, batch: Outgoing, now: int) -> None:
-        broadcaster = batch.broadcaster
-        while (budget := min(self.pacer.budget(now), _BURST)) > 0:
-            first = self.ctx.cluster.hub.serial
-            frames = broadcaster.next_frames(now, budget, first)
-            if not frames:
-                break
+    def _send(self, batch: Outgoing, now: int, new_data: bool) -> None:
+        budget = min(self.pacer.budget(now), _BURST)
+        if budget <= 0:
+            return
+        first = self.ctx.cluster.hub.serial
+        frames = batch.broadcaster.next_frames(now, budget, first, new_data)
+        if frames:
             self._send_data(frames)
             self.pacer.on_sent(first + len(frames) - 1, len(frames), sum(map(len, frames)))
             self._read(batch)
-            break
 
     def next_deadline(self, now: int) -> int | None:
         """When data may go, or somebody's time is up."""
         times: list[int] = []
         pace = self.pacer.next_deadline(now)
+        turn = True
         for batch in self.batches.values():
-            at = now if batch.broadcaster.sendable() else batch.broadcaster.next_deadline()
+            at = now if turn and batch.broadcaster.sendable() else batch.broadcaster.next_deadline()
+            turn = turn and not batch.broadcaster.unsent
             if at is not None:
                 times.append(max(at, pace))
             last = min((batch.heard.get(p, batch.started) for p in batch.audience), default=batch.started)

@@ -128,7 +128,7 @@ class Broadcaster:
 
     # --- what is sent -----------------------------------------------------------------------------
 
-    def next_frames(self, now: int, budget: int, first_serial: int) -> list[bytes]:
+    def next_frames(self, now: int, budget: int, first_serial: int, new_data: bool = True) -> list[bytes]:
         """Bodies of data frames for the next serials, up to about ``budget`` bytes: repairs first, then new chunks."""
         frames: list[bytes] = []
         for generation in list(self._open.values()):
@@ -140,7 +140,7 @@ class Broadcaster:
                 generation.repair_at = None
                 if count:
                     budget -= self._emit(generation, count, frames, first_serial)
-        while budget > 0:
+        while new_data and budget > 0:
             current = self._current or self._new_generation()
             if current is None:
                 break
@@ -245,6 +245,11 @@ class Broadcaster:
 
     def _probe_due(self, now: int) -> bool:
         return bool(self._open and self._peers and now - self._last_sent >= self._probe_after)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether chunks are wanted that have not gone out for the first time."""
+        return bool(self._wanted or self._current is not None)
 
     def sendable(self) -> bool:
         """Whether new data waits only for the pacer."""

@@ -38,13 +38,22 @@ class _Receiver:
     serial: int = 0
     seen: int = 0
     frames: int = 0
-    batch: int = -1
     symbols: int = 0
+    by_batch: dict[int, int] = field(default_factory=dict)
     round_start: int = 0
     round_frames: int = 0
     round_symbols: int = 0
     behind_since: int | None = None
     heard: int = 0
+
+    def count(self, batch: int, symbols: int) -> None:
+        """Add up what arrived over all batches, of which each report tells one."""
+        before = self.by_batch.get(batch, 0)
+        if symbols > before:
+            self.symbols += symbols - before
+            self.by_batch[batch] = symbols
+        while len(self.by_batch) > 16:
+            del self.by_batch[next(iter(self.by_batch))]
 
 
 @dataclass(slots=True)
@@ -101,16 +110,17 @@ class Pacer:
         if at:
             receiver.seen, frames = max(receiver.seen, self._totals[at - 1][0]), self._totals[at - 1][1]
             receiver.frames = max(receiver.frames, frames)
-        if report.batch != receiver.batch:
-            receiver.batch, receiver.round_start = report.batch, now
-            receiver.round_frames, receiver.round_symbols = receiver.frames, report.symbols
+        receiver.count(report.batch, report.symbols)
+        if not receiver.round_start:
+            receiver.round_start = now
+            receiver.round_frames, receiver.round_symbols = receiver.frames, receiver.symbols
             return
         if now - receiver.round_start < self.settings.round or peer in self._lagging:
             return
         sent = receiver.frames - receiver.round_frames
-        got = report.symbols - receiver.round_symbols
+        got = receiver.symbols - receiver.round_symbols
         elapsed = now - receiver.round_start
-        receiver.round_start, receiver.round_frames, receiver.round_symbols = now, receiver.frames, report.symbols
+        receiver.round_start, receiver.round_frames, receiver.round_symbols = now, receiver.frames, receiver.symbols
         if sent >= 8:
             self._measure(max(0.0, 1 - got / sent), got * self._frame_size() * SECOND / elapsed, now)
 
