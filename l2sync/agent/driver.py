@@ -168,26 +168,27 @@ class Driver:
 
     async def _conduct(self) -> None:
         turn = self._clock()
+        due: int | None = None
         while True:
             effects = self.node.take_effects()
             for effect in effects:
                 await self._carry_out(effect)
-                if self._clock() - turn > _TURN:
-                    await trio.lowlevel.checkpoint()
-                    turn = self._clock()
+            if self._clock() - turn > _TURN:
+                await trio.lowlevel.checkpoint()
+                turn = self._clock()
             if effects:
                 continue
             now = self._clock()
             deadline = self.node.next_deadline(now)
-            if deadline is not None and deadline <= now:
+            # A deadline once told is kept, though the node may name later ones while frames keep coming in.
+            due = deadline if due is None or (deadline is not None and deadline < due) else due
+            if due is not None and due <= now:
+                due = None
                 self.node.handle_timer(now)
-                if self._clock() - turn > _TURN:
-                    await trio.lowlevel.checkpoint()
-                    turn = self._clock()
                 continue
             self._idle.set()
             self._wake = trio.Event()
-            with trio.move_on_after((deadline - now) / 1e9 if deadline is not None else float("inf")):
+            with trio.move_on_after((due - now) / 1e9 if due is not None else float("inf")):
                 await self._wake.wait()
             turn = self._clock()
 
