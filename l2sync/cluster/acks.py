@@ -138,7 +138,7 @@ class AckTracker:
         parcel.tries += 1
 
     def acked(self, session: int, ranges: Iterable[tuple[int, int]]) -> tuple[list[Parcel], int | None]:
-        """A session answers for ranges of serials: the parcels it newly settled, and when the newest of them was sent."""
+        """A session answers for ranges of serials: the parcels it newly settled, and when the newest was sent."""
         settled: list[Parcel] = []
         newest: tuple[int, int] | None = None
         for low, high in ranges:

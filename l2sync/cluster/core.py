@@ -149,10 +149,10 @@ class Cluster:
 
     def receive(self, header: Header, body: bytes, now: int, source: bytes | None = None) -> None:
         """Take one authenticated frame (data frames go to `admit` instead)."""
-        if header.session == self.hub.session or header.dst not in (NOID, self.hub.id):
-            # A welcome to one newcomer carries its old id before it has registered (transcript).
-            if header.kind not in (Kind.WELCOME, Kind.ACK) or header.session == self.hub.session:
-                return
+        # A welcome to one newcomer carries its old id before it has registered (transcript).
+        ours = header.dst in (NOID, self.hub.id) or header.kind in (Kind.WELCOME, Kind.ACK)
+        if header.session == self.hub.session or not ours:
+            return
         try:
             self._receive(header, body, now, source)
         except (RemoteError, LocalError) as error:
@@ -299,8 +299,8 @@ class Cluster:
                 if peer is None or peer.state is not PeerState.ONLINE:
                     claim.waiting.discard(session)
                 elif session in claim.until and peer.broadcast_in is not None:
-                    if peer.broadcast_in.expected >= claim.until[session]:
-                        claim.waiting.discard(session)
+                    heard = peer.broadcast_in.expected >= claim.until[session]
+                    claim.waiting -= {session} if heard else set()
             if not claim.waiting and self.locks.earlier(claim) is None:
                 claim.granted = True
                 self.hub.events.append(Granted(claim.number))

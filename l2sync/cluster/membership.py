@@ -379,7 +379,8 @@ class Membership:
         if peer is None and candidate is not None and candidate.name and candidate.name != "?":
             peer = self._place(header, candidate.name, candidate.nonce, now, address)
         if peer is None:
-            peer = self._place(header, self._name_by_id(header.src), self._echoes.get(header.session, b""), now, address)
+            nonce = self._echoes.get(header.session, b"")
+            peer = self._place(header, self._name_by_id(header.src), nonce, now, address)
         if peer is None:
             return
         self._unanswered.discard(header.session)

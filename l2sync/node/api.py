@@ -142,7 +142,7 @@ class Rescan:
 
 @dataclass(frozen=True, slots=True)
 class RenewReplica:
-    """The index was rolled back (somebody knows writes of ours that we do not): write under this replica from now on."""
+    """The index fell back (others know writes of ours that it does not): write under this replica from now on."""
 
     tree: str
     replica: int
@@ -243,7 +243,7 @@ class ChunksRead:
 
 @dataclass(frozen=True, slots=True)
 class TreePaused:
-    """The tree cannot be trusted now (root gone or replaced, disk full, read-only): nothing is taken from it or put in it."""
+    """The tree cannot be trusted now (root gone, disk full, read-only): nothing is taken from it or put in it."""
 
     tree: str
     reason: str

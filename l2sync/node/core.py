@@ -1,7 +1,8 @@
 """The whole protocol of one node: frames, disk events, requests and time in; effects out. Pure.
 
 The driver's duties: call `take_effects` after every verb and carry the effects out in order; call `handle_timer`
-no later than `next_deadline` says. Within one call's effects, entries are persisted before anything that tells of them is sent.
+no later than `next_deadline` says. In one call's effects, entries are persisted before anything that tells of
+them is sent.
 """
 
 from __future__ import annotations
@@ -75,11 +76,9 @@ from .requests import Requests
 from .status import FailureInfo, LockInfo, NodeInfo, PeerInfo, Status, TreeInfo
 from .tree import SharedTree
 
-MAX_FRAME = 65_535
-
 
 class Node:
-    """One node. ``mtu``: bytes that a frame may have after the Ethernet header; ``session`` and ``nonce`` random per start."""
+    """One node. ``mtu``: bytes of a frame after the Ethernet header; ``session`` and ``nonce``: random per start."""
 
     def __init__(
         self,

@@ -225,7 +225,9 @@ class Offering:
                 times.append(max(at, pace))
             last = min((batch.heard.get(p, batch.started) for p in batch.audience), default=batch.started)
             times.append(max(last + self.ctx.settings.stage_timeout, now + 100_000_000))
-        for shared in self.ctx.trees.values():
-            if shared.dirty and shared.scanned and shared.paused is None and self._room_for(shared):
-                times.append(max(shared.offer_at, now + 1_000_000))
+        times += [
+            max(shared.offer_at, now + 1_000_000)
+            for shared in self.ctx.trees.values()
+            if shared.dirty and shared.scanned and shared.paused is None and self._room_for(shared)
+        ]
         return min(times, default=None)

@@ -20,7 +20,7 @@ _FAILED_TOLD = 50
 
 
 class Receiving:
-    """All incoming batches of one node. One commit at a time per tree: a plan is made against the tree as it then is."""
+    """All incoming batches of one node. One commit at a time per tree, planned against the tree as it then is."""
 
     def __init__(self, context: Context) -> None:
         self.ctx = context

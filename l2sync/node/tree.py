@@ -150,21 +150,5 @@ class SharedTree:
 
 def _says_nothing_new(seen: Observation, old: Entry | None) -> bool:
     if old is None or old.deleted:
-        if seen.kind is Kind.TOMBSTONE:
-            return True
-        return False
-    if seen.kind is Kind.TOMBSTONE:
-        return False
-    return (
-        seen.kind is old.kind
-        and seen.mode == old.mode
-        and seen.uid == old.uid
-        and seen.gid == old.gid
-        and seen.mtime_ns == old.mtime_ns
-        and seen.size == old.size
-        and seen.target == old.target
-        and seen.rdev == old.rdev
-        and seen.xattrs == old.xattrs
-        and seen.link_group == old.link_group
-        and seen.chunks == old.chunks
-    )
+        return seen.deleted
+    return not seen.deleted and old.same_state(seen)

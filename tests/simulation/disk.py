@@ -203,10 +203,10 @@ class SimDisk:
         order = sorted(targets, key=lambda t: (t.entry.deleted, -len(t.entry.path) if t.entry.deleted else 0))
         for target in order:
             entry = target.entry
-            if self._observe(entry.path).look() != _look_of(self.index.get(entry.path)):
-                if self._observe(entry.path).look() != _look_of(entry):
-                    changed.append(entry.path)
-                    continue
+            there = self._observe(entry.path).look()
+            if there not in (_look_of(self.index.get(entry.path)), _look_of(entry)):
+                changed.append(entry.path)
+                continue
             if entry.path != ROOT and not entry.deleted:
                 above = self.files.get(parent(entry.path))
                 if above is None or above.kind is not Kind.DIR:

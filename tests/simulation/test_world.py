@@ -210,7 +210,7 @@ def test_everything_arrives_in_spite_of_loss_doubling_and_disorder(seed: int) ->
 )
 def test_a_node_that_dies_at_any_step_of_a_batch_holds_nobody_up(kind: Kind, victim: int) -> None:
     world = World(3, seed=int(kind))
-    a, b, c = world.hosts
+    a, _, c = world.hosts
     a.disk.write(b"old", b"old", 1)
     world.start()
     settled(world)

@@ -150,9 +150,8 @@ class World:
             following = self.segment.next_time()
             if following is not None:
                 times.append(following)
-            for host in self.hosts:
-                if host.node is not None and (due := host.node.next_deadline(self.now)) is not None:
-                    times.append(max(due, self.now))
+            due = (host.node.next_deadline(self.now) for host in self.hosts if host.node is not None)
+            times += [max(time, self.now) for time in due if time is not None]
             self.now = max(self.now, min(times))
             self._step()
         return until is not None and until()
