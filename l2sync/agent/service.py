@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 import trio
+from msgspec.structs import replace
 
 from l2sync.frames import Keyring
 from l2sync.link import LinkDown, PacketLink
@@ -23,6 +24,7 @@ from .faults import ConfigError, Fault
 from .instance import only_agent
 from .keyfile import read_keys
 from .logs import set_up_logs
+from .memory import give_back, tame_allocator
 from .running import Running, build
 from .systemd import Notifier
 
@@ -45,6 +47,7 @@ def run_agent(file: Path) -> None:
     config = load_config(file)
     keys = read_keys(Path(config.cluster.key_file))
     set_up_logs(config.log.format, config.log.level)
+    tame_allocator()
     agent = Agent(file, config, keys)
     with only_agent(Path(config.node.state_dir), str(file)), _one_error():
         trio.run(agent.run, restrict_keyboard_interrupt_to_checkpoints=True)
@@ -70,6 +73,7 @@ class Agent:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._obey, signals)
                 nursery.start_soon(self.notifier.keep_alive, self.describe)
+                nursery.start_soon(give_back)
                 control = ControlServer(Path(self.config.node.control_socket), _group(self.config))
                 await nursery.start(control.serve)
                 self.notifier.ready()
@@ -190,16 +194,10 @@ class Agent:
         same = (config.cluster, config.node, config.trees) == (old.cluster, old.node, old.trees)
         anew = not same or list(keys.items()) != list(self.keys.items())
         fixed = {key: getattr(old.node, key) for key in ("state_dir", "control_socket", "control_group")}
-        self.config, self.keys = _with_node(config, fixed), keys
+        self.config, self.keys = replace(config, node=replace(config.node, **fixed)), keys
         self._log.info("reloaded", begins_anew=anew)
         if anew:
             self._scope.cancel()
-
-
-def _with_node(config: Config, fixed: dict[str, str]) -> Config:
-    from msgspec.structs import replace
-
-    return replace(config, node=replace(config.node, **fixed))
 
 
 async def _until_cancelled(stopping: trio.Event) -> None:

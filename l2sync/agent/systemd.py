@@ -32,14 +32,15 @@ class Notifier:
             self._status = text
             self._notifier.notify(f"STATUS={text}")
 
-    async def keep_alive(self, describe: Callable[[], str], every: float = 5.0) -> None:
+    async def keep_alive(self, describe: Callable[[], str], every: float = 15.0) -> None:
         """Tell the watchdog, twice as often as it asks for, that the loop runs; and the status."""
         limit = watchdog_seconds()
         beat = every if limit is None else min(every, limit / 2)
         while True:
             if limit is not None:
                 self._notifier.notify("WATCHDOG=1")
-            self.status(describe())
+            if os.environ.get("NOTIFY_SOCKET"):
+                self.status(describe())
             await trio.sleep(beat)
 
 
