@@ -89,6 +89,8 @@ _REMEDIES = {
     "cluster.key_file": f'say where the key is, such as key_file = "{DEFAULT_KEY_FILE}"; l2sync keygen makes one',
     "cluster.interface": 'name an Ethernet interface, such as interface = "eth0"',
     "cluster.ethertype": "leave it out, or give a number from 0x0600 to 0xFFFF",
+    "node": "write it as a table, beginning with [node]",
+    "log": "write it as a table, beginning with [log]",
     "node.name": "leave it out to use the host's name, or give one that no other host has",
     "node.state_dir": f'give an absolute path, such as state_dir = "{DEFAULT_STATE_DIR}"',
     "node.control_socket": f'give an absolute path, such as control_socket = "{DEFAULT_SOCKET}"',

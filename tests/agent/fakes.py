@@ -1,0 +1,119 @@
+"""A node and a link that do as the test says, and note what was done to them."""
+
+from __future__ import annotations
+
+import socket
+
+from l2sync.link import LinkDown, LinkStatistics
+from l2sync.modtree import TreePath
+from l2sync.node import api
+from l2sync.node.status import NodeInfo, Status
+
+
+class FakeLink:
+    """A link whose other end is a socket in the test's hands."""
+
+    def __init__(self) -> None:
+        self.mtu = 1500
+        self.mac = b"\x02" * 6
+        self.queue_full = False
+        self.down = False
+        self.full = 0
+        self.sent: list[bytes] = []
+        self.reopened = 0
+        self._own, self.other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._own.setblocking(False)
+
+    def fileno(self) -> int:
+        return self._own.fileno()
+
+    def send(self, payload: bytes, address: bytes | None = None) -> bool:
+        if self.down:
+            raise LinkDown("fake0", "the interface is down")
+        if self.full:
+            self.full -= 1
+            return False
+        self.sent.append(payload)
+        return True
+
+    def receive(self, limit: int = 64) -> list[tuple[bytes, bytes]]:
+        if self.down:
+            self._own.recv(65536)
+            raise LinkDown("fake0", "the interface is down")
+        found = []
+        try:
+            while len(found) < limit:
+                found.append((self._own.recv(65536), b"\x04" * 6))
+        except BlockingIOError:
+            pass
+        return found
+
+    def refresh(self) -> bool:
+        return False
+
+    def reopen(self) -> None:
+        if self.down:
+            raise LinkDown("fake0", "the interface is down")
+        self.reopened += 1
+
+    def statistics(self) -> LinkStatistics:
+        return LinkStatistics(kernel_drops=3)
+
+    def close(self) -> None:
+        self._own.close()
+        self.other.close()
+
+
+class FakeNode:
+    """Returns the effects that were put into it."""
+
+    def __init__(self) -> None:
+        self.seen: list[object] = []
+        self.effects: list[api.Effect] = []
+        self.deadline: int | None = None
+        self.on_request: list[api.Effect] = []
+        self.conflicting: list[TreePath] = []
+        self.fail_on: bytes | None = None
+        self.refused: str | None = None
+        self.timers = 0
+
+    def start(self, now: int) -> None:
+        self.seen.append("start")
+
+    def receive(self, frame: bytes, now: int, source: bytes | None = None) -> None:
+        if frame == self.fail_on:
+            raise RuntimeError("a bug")
+        self.seen.append(frame)
+
+    def disk_reported(self, event: api.DiskEvent, now: int) -> None:
+        self.seen.append(event)
+
+    def submit(self, request: api.Request, now: int) -> None:
+        self.seen.append(request)
+        self.effects += self.answer(request)
+
+    def answer(self, request: api.Request) -> list[api.Effect]:
+        return []
+
+    def handle_timer(self, now: int) -> None:
+        self.timers += 1
+        self.deadline = None
+
+    def next_deadline(self, now: int) -> int | None:
+        return self.deadline
+
+    def take_effects(self) -> list[api.Effect]:
+        effects, self.effects = self.effects, []
+        return effects
+
+    def status(self, now: int) -> Status:
+        return Status(NodeInfo(0, "me", "0" * 16, "0"), (), (), True, (), (), {"bad_forged": 1})
+
+    def conflicts(self, tree: str) -> list[TreePath]:
+        return self.conflicting
+
+    def lacking(self, tree: str | None = None) -> list[str]:
+        return ["t: web2 lacks 3 entries"]
+
+    def leave(self, now: int, text: str = "") -> None:
+        self.effects.append(api.Send(b"bye", None))

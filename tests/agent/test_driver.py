@@ -1,0 +1,201 @@
+"""The driver: effects in order, persistence before sending, time when all is done, trouble survived."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import cast
+
+import trio
+import trio.lowlevel
+from trio.testing import wait_all_tasks_blocked
+
+from l2sync.agent.desk import Desk
+from l2sync.agent.driver import Driver
+from l2sync.disk import TreeStore
+from l2sync.node import api
+
+from .fakes import FakeLink, FakeNode
+
+
+class Bench:
+    """A driver with a fake node on a fake link; ``order`` notes what was done."""
+
+    def __init__(self) -> None:
+        self.node, self.link = FakeNode(), FakeLink()
+        self.remembered: list[Mapping[str, int]] = []
+        self.driver = Driver(self.node, self.link, self.remembered.append)
+
+    def poke(self, *effects: api.Effect) -> None:
+        self.node.effects += effects
+        self.driver.report(api.TreeResumed("t"))
+
+
+class SlowDesk:
+    """Persists when the test says so."""
+
+    def __init__(self, errors: int = 0) -> None:
+        self.allowed = trio.Event()
+        self.done: list[object] = []
+        self.errors = errors
+
+    async def persist(self, effect: api.Persist) -> None:
+        await self.allowed.wait()
+        if self.errors:
+            self.errors -= 1
+            raise OSError(28, "no space left")
+        self.done.append(effect)
+
+    def carry_out(self, effect: object) -> None:
+        self.done.append(effect)
+
+
+@asynccontextmanager
+async def bench() -> AsyncIterator[Bench]:
+    made = Bench()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.driver.run)
+        await wait_all_tasks_blocked()
+        yield made
+        nursery.cancel_scope.cancel()
+    made.link.close()
+
+
+async def test_frames_reach_the_node_and_effects_the_link():
+    async with bench() as b:
+        b.link.other.send(b"frame")
+        with trio.fail_after(1):
+            while b"frame" not in b.node.seen:
+                await trio.sleep(0.001)
+        b.poke(api.Send(b"out", None))
+        await wait_all_tasks_blocked()
+        assert b.link.sent == [b"out"] and b.node.seen[0] == "start"
+
+
+async def test_nothing_is_sent_before_what_it_tells_of_is_durable():
+    async with bench() as b:
+        desk = SlowDesk()
+        b.driver.desks["t"] = cast(Desk, desk)
+        b.poke(api.Persist("t", (), 1), api.Send(b"after", None))
+        await wait_all_tasks_blocked()
+        assert b.link.sent == []
+        desk.allowed.set()
+        await wait_all_tasks_blocked()
+        assert b.link.sent == [b"after"] and len(desk.done) == 1
+
+
+async def test_an_index_that_cannot_be_written_holds_everything_until_it_can(autojump_clock: object):
+    async with bench() as b:
+        desk = SlowDesk(errors=2)
+        desk.allowed.set()
+        b.driver.desks["t"] = cast(Desk, desk)
+        b.poke(api.Persist("t", (), 1), api.Send(b"after", None))
+        await trio.sleep(0.5)
+        assert b.link.sent == [] and "no space" in (b.driver.stuck or "")
+        await trio.sleep(2)
+        assert b.link.sent == [b"after"] and b.driver.stuck is None
+
+
+async def test_disk_work_goes_to_the_desk_of_its_tree():
+    async with bench() as b:
+        desk, other = SlowDesk(), SlowDesk()
+        b.driver.desks |= {"t": cast(Desk, desk), "u": cast(Desk, other)}
+        work = [api.Discard("t", (1, 2)), api.Rescan("t", None)]
+        b.poke(*work)
+        await wait_all_tasks_blocked()
+        assert desk.done == work and other.done == []
+
+
+async def test_a_full_socket_holds_time_back_and_loses_nothing(autojump_clock: object):
+    async with bench() as b:
+        b.link.full, b.link.queue_full = 5, True
+        b.node.deadline = 0
+        b.poke(api.Send(b"one", None), api.Send(b"two", None))
+        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
+        assert b.node.timers == 0
+        await trio.sleep(1)
+        assert b.link.sent == [b"one", b"two"] and b.node.timers == 1
+
+
+async def test_a_deadline_is_kept_though_the_node_names_later_ones():
+    async with bench() as b:
+        start = b.driver._clock()
+        b.node.deadline = start + 20_000_000
+        b.poke()
+        await wait_all_tasks_blocked()
+        b.node.deadline = start + 3_600_000_000_000
+        b.poke()
+        with trio.fail_after(2):
+            while not b.node.timers:
+                await trio.sleep(0.005)
+
+
+async def test_a_link_that_goes_down_and_comes_up_is_survived(autojump_clock: object):
+    async with bench() as b:
+        b.link.down = True
+        b.link.other.send(b"x")
+        await trio.sleep(0.1)
+        assert b.driver.link_down is not None
+        b.poke(api.Send(b"lost", None))
+        await trio.sleep(1)
+        b.link.down = False
+        await trio.sleep(1)
+        assert b.driver.link_down is None and b.link.reopened == 1
+        b.poke(api.Send(b"there", None))
+        await trio.sleep(0.1)
+        assert b.link.sent == [b"there"]
+
+
+async def test_a_frame_that_the_node_fails_on_does_not_end_the_agent():
+    async with bench() as b:
+        b.node.fail_on = b"bad"
+        b.link.other.send(b"bad")
+        b.link.other.send(b"good")
+        with trio.fail_after(1):
+            while b"good" not in b.node.seen:
+                await trio.sleep(0.001)
+        assert b.driver.faults == 1
+
+
+async def test_a_question_is_answered():
+    async with bench() as b:
+        b.node.answer = lambda request: [api.Answer(request.request, True, "yes")]  # type: ignore[method-assign]
+        number, answer = await b.driver.ask(lambda number: api.FlushRequest(number))
+        assert answer == api.Answer(number, True, "yes")
+
+
+async def test_a_question_that_nobody_waits_for_any_more_is_cancelled():
+    async with bench() as b:
+        with trio.move_on_after(0.01):
+            await b.driver.ask(lambda number: api.LockRequest(number, "t", ()))
+        assert isinstance(b.node.seen[-1], api.CancelRequest)
+
+
+async def test_ids_are_remembered_and_goodbye_is_said():
+    async with bench() as b:
+        b.poke(api.RememberIds({"a": 1}))
+        with trio.fail_after(1):
+            while not b.remembered:
+                await trio.sleep(0.001)
+            await b.driver.leave()
+        assert b.remembered == [{"a": 1}] and b.link.sent == [b"bye"]
+
+
+async def test_a_new_replica_is_written_to_the_index(tmp_path):
+    from l2sync.agent.worker import Worker
+    from l2sync.disk import TreeOptions
+
+    async with bench() as b:
+        worker = Worker("t")
+        (tmp_path / "root").mkdir()
+        store = await worker.run(
+            lambda: TreeStore.open("t", tmp_path / "root", tmp_path / "state", TreeOptions(), "me")
+        )
+        b.driver.desks["t"] = Desk("t", store, worker, b.driver.report)
+        b.poke(api.RenewReplica("t", 77, 5))
+        with trio.fail_after(1):
+            while await worker.run(lambda: store.replica) != 77:
+                await trio.sleep(0.001)
+        await worker.run(store.close)
+        await worker.close()
