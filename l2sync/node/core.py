@@ -356,7 +356,12 @@ class Node:
         """Everything, for ``l2sync status``."""
         trees = tuple(self._tree_info(shared) for shared in self.ctx.trees.values())
         reasons = self._reasons()
-        counters = {**self.cluster.counters, **self.counters}
+        counters = {
+            **self.cluster.counters,
+            **self.counters,
+            "data_rate": int(self.offering.pacer.rate),
+            "data_rate_cuts": self.offering.pacer.cuts,
+        }
         return Status(
             node=NodeInfo(
                 None if self.cluster.id == NOID else self.cluster.id,

@@ -1,7 +1,7 @@
 """Generations: runs of chunk parts, cut into k symbols of one size, mended by any k of 256 (zfec, Reed-Solomon).
 
 Before it is cut, a generation is: codec (u8: 0 raw, 1 zstd), length of the records unpacked and packed (u32 each),
-and the records: chunk index (u32), offset in the chunk (u32), length (u32), bytes. The last symbol is padded with zeros.
+and the records: chunk index (u32), offset in the chunk (u32), length (u32), bytes. The last symbol is zero-padded.
 """
 
 from __future__ import annotations

@@ -75,7 +75,8 @@ class Pacer:
     _round_at: int = 0
     _round_loss: float = 0.0
     _round_delivered: float = 0.0
-    _round_used: bool = False
+    _round_sent: int = 0
+    cuts: int = 0
 
     def __post_init__(self) -> None:
         self.rate = float(self.settings.first_rate)
@@ -137,9 +138,10 @@ class Pacer:
         if self._round_loss > usual + self.settings.loss_margin:
             self.rate = max(0.95 * self._round_delivered / max(1 - usual, 0.1), self.settings.least_rate)
             self.starting = False
-        elif self._round_used:
+            self.cuts += 1
+        elif self.sent_bytes - self._round_sent > 0.7 * self.rate * (now - self._round_at) / SECOND:
             self.rate = min(self.rate * (2.0 if self.starting else 1.06), self.settings.most_rate)
-        self._round_at, self._round_loss, self._round_used = now, 0.0, False
+        self._round_at, self._round_loss, self._round_sent = now, 0.0, self.sent_bytes
 
     def budget(self, now: int) -> int:
         """Bytes that may go out now."""
@@ -151,8 +153,6 @@ class Pacer:
             max(self.settings.burst, self.rate * 0.005),
         )
         self._filled = now
-        if self._tokens < 1:
-            self._round_used = True
         return max(0, min(int(self._tokens), self._window_left(now)))
 
     def _window_left(self, now: int) -> int:
