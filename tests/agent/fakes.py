@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+
+import trio
 
 from l2sync.link import LinkDown, LinkStatistics
 from l2sync.modtree import TreePath
@@ -117,3 +120,10 @@ class FakeNode:
 
     def leave(self, now: int, text: str = "") -> None:
         self.effects.append(api.Send(b"bye", None))
+
+
+async def until(true: Callable[[], object], seconds: float = 2) -> None:
+    """Wait until it is so."""
+    with trio.fail_after(seconds):
+        while not true():  # noqa: ASYNC110
+            await trio.sleep(0.001)

@@ -15,7 +15,7 @@ from l2sync.agent.driver import Driver
 from l2sync.disk import TreeStore
 from l2sync.node import api
 
-from .fakes import FakeLink, FakeNode
+from .fakes import FakeLink, FakeNode, until
 
 
 class Bench:
@@ -64,9 +64,7 @@ async def bench() -> AsyncIterator[Bench]:
 async def test_frames_reach_the_node_and_effects_the_link():
     async with bench() as b:
         b.link.other.send(b"frame")
-        with trio.fail_after(1):
-            while b"frame" not in b.node.seen:
-                await trio.sleep(0.001)
+        await until(lambda: b"frame" in b.node.seen)
         b.poke(api.Send(b"out", None))
         await wait_all_tasks_blocked()
         assert b.link.sent == [b"out"] and b.node.seen[0] == "start"
@@ -126,9 +124,7 @@ async def test_a_deadline_is_kept_though_the_node_names_later_ones():
         await wait_all_tasks_blocked()
         b.node.deadline = start + 3_600_000_000_000
         b.poke()
-        with trio.fail_after(2):
-            while not b.node.timers:
-                await trio.sleep(0.005)
+        await until(lambda: b.node.timers)
 
 
 async def test_a_link_that_goes_down_and_comes_up_is_survived(autojump_clock: object):
@@ -152,9 +148,7 @@ async def test_a_frame_that_the_node_fails_on_does_not_end_the_agent():
         b.node.fail_on = b"bad"
         b.link.other.send(b"bad")
         b.link.other.send(b"good")
-        with trio.fail_after(1):
-            while b"good" not in b.node.seen:
-                await trio.sleep(0.001)
+        await until(lambda: b"good" in b.node.seen)
         assert b.driver.faults == 1
 
 
@@ -175,10 +169,8 @@ async def test_a_question_that_nobody_waits_for_any_more_is_cancelled():
 async def test_ids_are_remembered_and_goodbye_is_said():
     async with bench() as b:
         b.poke(api.RememberIds({"a": 1}))
-        with trio.fail_after(1):
-            while not b.remembered:
-                await trio.sleep(0.001)
-            await b.driver.leave()
+        await until(lambda: b.remembered)
+        await b.driver.leave()
         assert b.remembered == [{"a": 1}] and b.link.sent == [b"bye"]
 
 
@@ -194,8 +186,8 @@ async def test_a_new_replica_is_written_to_the_index(tmp_path):
         )
         b.driver.desks["t"] = Desk("t", store, worker, b.driver.report)
         b.poke(api.RenewReplica("t", 77, 5))
-        with trio.fail_after(1):
-            while await worker.run(lambda: store.replica) != 77:
-                await trio.sleep(0.001)
+        b.poke(api.Send(b"after", None))
+        await until(lambda: b.link.sent)
+        assert await worker.run(lambda: store.replica) == 77
         await worker.run(store.close)
         await worker.close()

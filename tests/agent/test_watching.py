@@ -1,0 +1,187 @@
+"""A tree under watch: what happens on a real disk reaches the node, and a tree that cannot be trusted is paused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from l2sync.agent import watching
+from l2sync.agent.desk import Desk
+from l2sync.agent.watching import TreeWatch
+from l2sync.agent.worker import Worker
+from l2sync.disk import Settler, Touched, TreeOptions, TreeStore, Watcher
+from l2sync.modtree import Kind, Observation, to_entry
+from l2sync.node import api
+
+from .fakes import until
+
+MS = 1_000_000
+
+
+class Tree:
+    """Persists whatever is observed, as a node does."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.root, self.state = tmp_path / "root", tmp_path / "state"
+        self.root.mkdir()
+        self.events: list[api.DiskEvent] = []
+        self.seen: dict[bytes, Observation] = {}
+
+    async def open(self, watcher: Callable[[], Watcher] | None = None, rescan_s: float = 0) -> TreeWatch:
+        self.worker = Worker("t")
+        options = TreeOptions(settle_ns=5 * MS)
+        self.store = await self.worker.run(lambda: TreeStore.open("t", self.root, self.state, options, "me"))
+        self.desk = Desk("t", self.store, self.worker, self.report)
+        self.watch = TreeWatch(self.desk, watcher or self.watcher, Settler(5 * MS), rescan_s)
+        return self.watch
+
+    def watcher(self) -> Watcher:
+        made = Watcher(self.root, self.store.ignored)
+        made.watch()
+        return made
+
+    def report(self, event: api.DiskEvent) -> None:
+        self.events.append(event)
+        if isinstance(event, api.Observed):
+            self.seen.update({one.path: one for one in event.observations})
+            entries = [to_entry(one, None, 1, n + 1, "me") for n, one in enumerate(event.observations)]
+            self.worker.post(lambda: self.store.persist(entries, len(entries)), lambda result: result.unwrap())
+
+    def of(self, kind: type) -> list[api.DiskEvent]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def whole(self) -> int:
+        return sum(isinstance(event, api.Observed) and event.whole for event in self.events)
+
+
+@asynccontextmanager
+async def tree(tmp_path: Path, watcher: Callable[[Tree], Watcher] | None = None) -> AsyncIterator[Tree]:
+    made = Tree(tmp_path)
+    (made.root / "there").write_text("before")
+    watch = await made.open(None if watcher is None else partial(watcher, made))
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch.run)
+            await until(made.whole)
+            with trio.fail_after(10):
+                yield made
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            await made.worker.run(made.store.close)
+            await made.worker.close()
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HEALTH_S", "PAUSED_S", "BLIND_S"):
+        monkeypatch.setattr(watching, name, 0.01)
+
+
+async def test_the_whole_tree_is_looked_at_first(tmp_path: Path):
+    async with tree(tmp_path) as t:
+        assert t.seen[b"there"].kind is Kind.FILE
+
+
+async def test_a_new_file_a_new_directory_and_a_deletion_are_seen(tmp_path: Path):
+    async with tree(tmp_path) as t:
+        (t.root / "new").write_text("x")
+        os.makedirs(t.root / "a/b/c")
+        (t.root / "a/b/c/deep").write_text("y")
+        (t.root / "there").unlink()
+        await until(lambda: {b"new", b"a/b/c/deep"} <= set(t.seen) and t.seen[b"there"].kind is Kind.TOMBSTONE)
+
+
+async def test_catching_up_needs_no_settling(tmp_path: Path):
+    async with tree(tmp_path) as t:
+        t.watch.settler._settle = t.watch.settler._most = 3600_000 * MS
+        (t.root / "now").write_text("x")
+        assert await t.watch.catch_up() >= 1
+        assert b"now" in t.seen
+        assert await t.watch.catch_up() == 0
+
+
+async def test_a_root_that_vanishes_pauses_the_tree_and_deletes_nothing(tmp_path: Path):
+    async with tree(tmp_path) as t:
+        t.root.rename(tmp_path / "away")
+        await until(lambda: t.of(api.TreePaused))
+        t.root.mkdir()
+        await trio.sleep(0.05)
+        assert t.desk.paused_reason is not None and t.seen[b"there"].kind is Kind.FILE
+        t.root.rmdir()
+        (tmp_path / "away").rename(t.root)
+        (t.root / "meanwhile").write_text("x")
+        await until(lambda: t.of(api.TreeResumed) and b"meanwhile" in t.seen)
+        (t.root / "watched again").write_text("x")
+        await until(lambda: b"watched again" in t.seen)
+        assert t.seen[b"there"].kind is Kind.FILE
+
+
+class Deaf(Watcher):
+    """Hears nothing: what is found is found by looking."""
+
+    def read(self) -> Touched:
+        super().read()
+        return Touched(frozenset())
+
+
+async def test_beyond_the_kernels_limit_the_tree_is_looked_at_time_and_again(tmp_path: Path):
+    def exhausted(t: Tree) -> Watcher:
+        watcher = Deaf(t.root)
+        watcher.exhausted = True
+        return watcher
+
+    async with tree(tmp_path, exhausted) as t:
+        (t.root / "unheard").write_text("x")
+        await until(lambda: b"unheard" in t.seen, 5)
+        (t.root / "caught up").write_text("x")
+        await t.watch.catch_up()
+        assert b"caught up" in t.seen
+
+
+async def test_without_any_watcher_the_tree_is_looked_at_time_and_again(tmp_path: Path):
+    def none(t: Tree) -> Watcher:
+        raise OSError(24, "no more inotify instances")
+
+    async with tree(tmp_path, none) as t:
+        (t.root / "unheard").write_text("x")
+        await until(lambda: b"unheard" in t.seen, 5)
+
+
+async def test_after_an_overflow_the_whole_tree_is_looked_at(tmp_path: Path):
+    class Overflowing(Watcher):
+        def read(self) -> Touched:
+            super().read()
+            return Touched(frozenset(), overflow=True)
+
+    async with tree(tmp_path, lambda t: _watching(Overflowing(t.root))) as t:
+        before = t.whole()
+        (t.root / "lost event").write_text("x")
+        await until(lambda: t.whole() > before and b"lost event" in t.seen)
+
+
+async def test_disk_work_that_fails_is_answered(tmp_path: Path):
+    async with tree(tmp_path) as t:
+        t.root.rename(tmp_path / "away")
+        entry = to_entry(t.seen[b"there"], None, 1, 9, "me")
+        t.desk.carry_out(api.Prepare("t", (1, 1), (entry,), tuple(entry.chunk_list())))
+        t.desk.carry_out(api.Store("t", (1, 1), ((0, b"abc"),)))
+        t.desk.carry_out(api.ReadChunks("t", (1, 1), (api.ChunkRead(0, entry.path, 0, 6, b""),)))
+        await until(lambda: t.of(api.ChunksRead))
+        (prepared,) = t.of(api.Prepared)
+        (stored,) = t.of(api.Stored)
+        (read,) = t.of(api.ChunksRead)
+        assert isinstance(prepared, api.Prepared) and entry.path in prepared.failed
+        assert isinstance(stored, api.Stored) and stored.size == 3
+        assert isinstance(read, api.ChunksRead) and read.chunks == ((0, None),)
+
+
+def _watching(watcher: Watcher) -> Watcher:
+    watcher.watch()
+    return watcher
