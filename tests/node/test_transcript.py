@@ -66,7 +66,7 @@ def test_b_appears_is_welcomed_registers_and_is_answered() -> None:
 
 
 def test_the_first_sync_goes_both_ways_under_locks_that_are_answered_and_given_back() -> None:
-    world, a, b, wire = alone_then_two()
+    _world, a, b, wire = alone_then_two()
     assert sorted(p for p in a.disk.tree() if p) == sorted(p for p in b.disk.tree() if p) == [b"from-a", b"from-b"]
     for name in ("web0", "web1"):
         order = [h.kind for h, _ in wire.of(name, Kind.LOCK, Kind.UPDTREE, Kind.UNLOCKALL)]
@@ -96,7 +96,7 @@ def test_a_later_change_is_locked_told_and_unlocked_once() -> None:
 
 
 def test_a_shuts_down_returns_and_is_welcomed_under_its_old_id() -> None:
-    world, a, b, wire = alone_then_two()
+    world, a, _, wire = alone_then_two()
     assert a.node is not None
     a.node.leave(world.now)
     world._effects(a)
