@@ -70,6 +70,7 @@ class Driver:
         """Why nothing moves, where the index cannot be written."""
         self.faults = 0
         """Frames that the node failed on."""
+        self._failure: Exception | None = None
         self._remember = remember
         self._clock = clock
         self._wake = trio.Event()
@@ -86,8 +87,11 @@ class Driver:
             nursery.start_soon(self._conduct)
 
     def report(self, event: api.DiskEvent) -> None:
-        """Hand a disk event to the node."""
-        self.node.disk_reported(event, self._clock())
+        """Hand a disk event to the node. Never raises: what goes wrong in it ends `run`."""
+        try:
+            self.node.disk_reported(event, self._clock())
+        except Exception as error:
+            self._failure = error
         self._wake.set()
 
     def submit(self, make: Callable[[int], api.Request], answered: Callable[[api.Answer], None] | None = None) -> int:
@@ -170,6 +174,8 @@ class Driver:
         turn = self._clock()
         due: int | None = None
         while True:
+            if self._failure is not None:
+                raise self._failure
             effects = self.node.take_effects()
             for effect in effects:
                 await self._carry_out(effect)

@@ -43,7 +43,10 @@ class Next(Enum):
 
 
 def run_agent(file: Path) -> None:
-    """Run the agent in the foreground until SIGTERM or SIGINT. Raises ConfigError where it cannot start."""
+    """Run the agent in the foreground until SIGTERM or SIGINT.
+
+    Raises ConfigError where it cannot run like this; a fault of its own is logged, and ends in SystemExit(1).
+    """
     config = load_config(file)
     keys = read_keys(Path(config.cluster.key_file))
     set_up_logs(config.log.format, config.log.level)
@@ -222,13 +225,17 @@ def _one_error() -> Iterator[None]:
     """Whatever number of nurseries an error has come through, it is told as itself."""
     try:
         yield
-    except* ConfigError as group:
-        errors: list[ConfigError] = []
-        waiting: list[BaseException] = [group]
-        while waiting:
-            one = waiting.pop()
-            if isinstance(one, BaseExceptionGroup):
-                waiting += one.exceptions
-            elif isinstance(one, ConfigError):
-                errors.append(one)
-        raise ConfigError([fault for error in errors for fault in error.faults]) from None
+    except Exception as error:
+        causes = [leaf for leaf in _leaves(error) if isinstance(leaf, ConfigError)]
+        if causes:
+            raise ConfigError([fault for cause in causes for fault in cause.faults]) from None
+        structlog.get_logger().critical("agent_failed", exc_info=error)
+        raise SystemExit(1) from None
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _leaves(one)
+    else:
+        yield error

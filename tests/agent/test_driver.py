@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import cast
 
+import pytest
 import trio
 import trio.lowlevel
 from trio.testing import wait_all_tasks_blocked
@@ -150,6 +151,17 @@ async def test_a_frame_that_the_node_fails_on_does_not_end_the_agent():
         b.link.other.send(b"good")
         await until(lambda: b"good" in b.node.seen)
         assert b.driver.faults == 1
+
+
+async def test_a_node_that_fails_on_the_disks_report_ends_the_driver_in_the_open():
+    made = Bench()
+    made.node.disk_reported = lambda event, now: {}[event]  # type: ignore[method-assign,assignment]
+    with pytest.RaisesGroup(KeyError, flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(made.driver.run)
+            await wait_all_tasks_blocked()
+            made.driver.report(api.TreeResumed("t"))
+    made.link.close()
 
 
 async def test_a_question_is_answered():

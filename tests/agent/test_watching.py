@@ -51,7 +51,7 @@ class Tree:
         if isinstance(event, api.Observed):
             self.seen.update({one.path: one for one in event.observations})
             entries = [to_entry(one, None, 1, n + 1, "me") for n, one in enumerate(event.observations)]
-            self.worker.post(lambda: self.store.persist(entries, len(entries)), lambda result: result.unwrap())
+            self.worker.post(lambda: self.store.persist(entries, len(entries)), lambda result: None)
 
     def of(self, kind: type) -> list[api.DiskEvent]:
         return [event for event in self.events if isinstance(event, kind)]
