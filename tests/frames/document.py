@@ -1,4 +1,4 @@
-"""Makes docs/protocol-frames.md from the declarations, the docstrings and the golden vectors.
+"""Makes the second part of docs/protocol.md from the declarations, the docstrings and the golden vectors.
 
 python -m tests.frames.document
 """
@@ -14,13 +14,12 @@ from l2sync.frames import declare
 from . import golden
 from .examples import CLUSTER, KEY, KEY_ID, SESSION, examples
 
-FILE = Path(__file__).resolve().parents[2] / "docs" / "protocol-frames.md"
+FILE = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
+MARK = "made by `python -m tests.frames.document` from the declarations in l2sync/frames. -->\n\n"
 PAYLOADS = {"digests": frames.Digests, "ask": frames.Ask, "entries": frames.Entries}
 
 INTRODUCTION = """\
 # The frames
-
-<!-- Made by `python -m tests.frames.document` from the declarations in l2sync/frames; a test holds it to them. -->
 
 A frame is the payload of an Ethernet frame of EtherType 0x88B5: a header in clear, a sealed body, a tag of
 {tag} bytes. All integers are unsigned and big-endian.
@@ -159,7 +158,8 @@ def section(kind: frames.Kind, vectors: dict[str, dict[str, str]]) -> list[str]:
 
 
 def document() -> str:
-    """The whole document."""
+    """The whole document: what is written by hand above the mark, and the frames."""
+    by_hand = FILE.read_text().split(MARK)[0]
     vectors = golden.load()
     introduction = INTRODUCTION.format(
         tag=frames.TAG_SIZE,
@@ -176,7 +176,7 @@ def document() -> str:
     parts = [introduction.rstrip()]
     for kind in frames.Kind:
         parts += section(kind, vectors)
-    return "\n\n".join(parts) + "\n"
+    return by_hand + MARK + "\n\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":
