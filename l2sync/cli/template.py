@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from l2sync.agent.config import DEFAULT_SOCKET, DEFAULT_STATE_DIR
 
 _HEAD = """\
-# l2sync: keeps directory trees identical on all hosts of an Ethernet segment. See l2sync.toml(5).
+# l2sync: keeps directory trees identical on all hosts of an Ethernet segment. See l2sync(1).
 # l2sync check finds what is wrong in here; systemctl reload l2sync makes changes known to the agent.
 
 [cluster]
