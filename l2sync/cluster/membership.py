@@ -48,7 +48,7 @@ class SelfState(Enum):
 
 TRANSITIONS: dict[SelfState, frozenset[SelfState]] = {
     SelfState.IDLE: frozenset({SelfState.HELLO}),
-    SelfState.HELLO: frozenset({SelfState.REGISTERING, SelfState.MEMBER, SelfState.REFUSED, SelfState.LEFT}),
+    SelfState.HELLO: frozenset({SelfState.REGISTERING, SelfState.REFUSED, SelfState.LEFT}),
     SelfState.REGISTERING: frozenset({SelfState.MEMBER, SelfState.HELLO, SelfState.REFUSED, SelfState.LEFT}),
     SelfState.MEMBER: frozenset({SelfState.REGISTERING, SelfState.LEFT}),
     SelfState.LEFT: frozenset(),
