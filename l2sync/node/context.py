@@ -34,6 +34,8 @@ class Context:
     rng: Random
     effects: list[Effect] = field(default_factory=list)
     counters: Counter[str] = field(default_factory=Counter)
+    timed_at: int = 0
+    """When time was last handed in: deadlines count from here, so that asking for them does not move them."""
     by_tag: dict[int, SharedTree] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

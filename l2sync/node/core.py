@@ -200,6 +200,7 @@ class Node:
     def handle_timer(self, now: int) -> None:
         """Do all that is due."""
         self.receiving.tell_time(now)
+        self.ctx.timed_at = now
         self.cluster.handle_timer(now)
         self._events(now)
         self.receiving.handle_timer(now)
@@ -211,8 +212,8 @@ class Node:
 
     def next_deadline(self, now: int) -> int | None:
         """The time (ns) by which `handle_timer` must be called."""
-        times = [self.cluster.next_deadline(), self.offering.next_deadline(now), self.receiving.next_deadline()]
-        times += [self.reconciler.next_deadline(shared, now) for shared in self.ctx.trees.values()]
+        times = [self.cluster.next_deadline(), self.offering.next_deadline(), self.receiving.next_deadline()]
+        times += [self.reconciler.next_deadline(shared) for shared in self.ctx.trees.values()]
         return min((t for t in times if t is not None), default=None)
 
     def take_effects(self) -> list[Effect]:

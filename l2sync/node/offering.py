@@ -14,6 +14,7 @@ from .outgoing import Outgoing, Progress, choose, lock_paths, pieces, pushable
 from .tree import SharedTree
 
 _BURST = 64 << 10
+_LOOK_AGAIN = 100_000_000
 
 
 class Offering:
@@ -213,20 +214,20 @@ class Offering:
             self.pacer.on_sent(first + len(frames) - 1, len(frames), sum(map(len, frames)))
             self._read(batch)
 
-    def next_deadline(self, now: int) -> int | None:
+    def next_deadline(self) -> int | None:
         """When data may go, or somebody's time is up."""
         times: list[int] = []
-        pace = self.pacer.next_deadline(now)
+        pace = self.pacer.next_deadline()
         turn = True
         for batch in self.batches.values():
-            at = now if turn and batch.broadcaster.sendable() else batch.broadcaster.next_deadline()
+            at = 0 if turn and batch.broadcaster.sendable() else batch.broadcaster.next_deadline()
             turn = turn and not batch.broadcaster.unsent
             if at is not None:
                 times.append(max(at, pace))
             last = min((batch.heard.get(p, batch.started) for p in batch.audience), default=batch.started)
-            times.append(max(last + self.ctx.settings.stage_timeout, now + 100_000_000))
+            times.append(max(last + self.ctx.settings.stage_timeout, self.ctx.timed_at + _LOOK_AGAIN))
         times += [
-            max(shared.offer_at, now + 1_000_000)
+            max(shared.offer_at, self.ctx.timed_at + 1_000_000)
             for shared in self.ctx.trees.values()
             if shared.dirty and shared.scanned and shared.paused is None and self._room_for(shared)
         ]

@@ -70,13 +70,13 @@ class Reconciler:
         self.ctx.counters["comparisons"] += 1
         self._send_pieces(shared, [(ROOT, b"")], None, now)
 
-    def next_deadline(self, shared: SharedTree, now: int) -> int | None:
+    def next_deadline(self, shared: SharedTree) -> int | None:
         """When to look again."""
         current = self._rounds[shared.name]
         if current.differ_since is None:
             return None
         settle = max(current.differ_since, shared.changed_at) + self.ctx.settings.reconcile_settle
-        return max(settle, current.last + current.wait, now + 50_000_000)
+        return max(settle, current.last + current.wait, self.ctx.timed_at + 50_000_000)
 
     # --- messages ---------------------------------------------------------------------------------
 

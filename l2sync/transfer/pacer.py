@@ -17,6 +17,8 @@ from l2sync.frames import Repair
 
 MS = 1_000_000
 SECOND = 1_000_000_000
+_LOOK_AGAIN = 5 * MS
+_LEAST_SPENT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Pacer:
     _round_loss: float = 0.0
     _round_delivered: float = 0.0
     _round_sent: int = 0
+    _ready_at: int = 0
     cuts: int = 0
 
     def __post_init__(self) -> None:
@@ -86,6 +89,7 @@ class Pacer:
         self.sent_bytes += size
         self.sent_frames += frames
         self._tokens -= size
+        self._ready_at = self._refilled()
         self._serials.append(last_serial)
         self._totals.append((self.sent_bytes, self.sent_frames))
         if len(self._serials) > 8192:
@@ -102,11 +106,13 @@ class Pacer:
         """A receiver has all, or is gone."""
         self._receivers.pop(peer, None)
         self._lagging.discard(peer)
+        self._ready_at = 0
 
     def on_report(self, peer: int, report: Repair, now: int) -> None:
         """Where a receiver is, and how much of what went out reached it."""
         receiver = self._receivers.setdefault(peer, _Receiver())
         receiver.heard = now
+        self._ready_at = min(self._ready_at, max(now, self._refilled()))
         at = bisect_right(self._serials, report.last_serial)
         if at:
             receiver.seen, frames = max(receiver.seen, self._totals[at - 1][0]), self._totals[at - 1][1]
@@ -153,7 +159,17 @@ class Pacer:
             max(self.settings.burst, self.rate * 0.005),
         )
         self._filled = now
-        return max(0, min(int(self._tokens), self._window_left(now)))
+        left = self._window_left(now)
+        if left <= 0:
+            # A report opens the window; should none come, laggards are to be found all the same.
+            self._ready_at = now + _LOOK_AGAIN
+        else:
+            self._ready_at = self._refilled()
+        return max(0, min(int(self._tokens), left))
+
+    def _refilled(self) -> int:
+        short = 0.0 if self._tokens >= 1 else _LEAST_SPENT - self._tokens
+        return (self._filled or 0) + int(short * SECOND / max(self.rate, 1.0))
 
     def _window_left(self, now: int) -> int:
         self._find_laggards(now)
@@ -181,10 +197,6 @@ class Pacer:
         """Receivers that no longer hold up the rest."""
         return frozenset(self._lagging)
 
-    def next_deadline(self, now: int) -> int:
-        """When there will be something to spend; a full window is looked at again soon, though a report opens it."""
-        if self._window_left(now) <= 0:
-            return now + 5 * MS
-        if self._tokens >= 1:
-            return now
-        return now + max(MS // 2, int((4096 - self._tokens) * SECOND / max(self.rate, 1.0)))
+    def next_deadline(self) -> int:
+        """When to ask for a budget again: a time that stands until then, however often it is asked for."""
+        return self._ready_at

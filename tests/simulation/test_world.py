@@ -223,7 +223,7 @@ def test_a_node_that_dies_at_any_step_of_a_batch_holds_nobody_up(kind: Kind, vic
         return bool(died) and source == host.port
 
     world.segment.drop_when = watch
-    world.write(a, b"d/new", Random(2).randbytes(200_000))
+    world.write(a, b"d/new", Random(2).randbytes(1_200_000))
     world.run(3 * SECOND, lambda: bool(died))
     assert died
     world.kill(host)
@@ -237,6 +237,34 @@ def test_a_node_that_dies_at_any_step_of_a_batch_holds_nobody_up(kind: Kind, vic
     settled(world)
     assert {b"old", b"d/new", b"after"} <= set(contents(c))
     assert not any(b"conflict" in path for path in contents(c))
+
+
+@pytest.mark.slow
+def test_a_receiver_that_dies_within_a_large_file_does_not_stop_the_rest() -> None:
+    world = World(4, 1, Rules(rate=1_000_000_000))
+    a, _, _, d = world.hosts
+    world.start()
+    settled(world)
+    world.write(a, b"big", Random(1).randbytes(8_000_000))
+    node = a.node
+    assert node is not None
+    assert world.run(5 * SECOND, lambda: node.counters["frames_out_data"] > 2500)
+    world.kill(d)
+    settled(world)
+
+
+def test_a_deadline_stands_however_often_it_is_asked_for() -> None:
+    world = World(4, 1, Rules(rate=1_000_000_000))
+    a = world.hosts[0]
+    world.start()
+    settled(world)
+    world.write(a, b"big", Random(1).randbytes(4_000_000))
+    for _ in range(300):
+        world.run(3 * MS)
+        for host in world.hosts:
+            assert host.node is not None
+            asked = host.node.next_deadline(world.now)
+            assert asked == host.node.next_deadline(world.now + 40 * MS)
 
 
 def test_a_second_node_of_the_same_name_is_refused() -> None:
