@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -83,18 +84,26 @@ def test_nothing_to_run_is_wrong_usage(l2sync: Run) -> None:
     assert l2sync("lock", "x", "--")[0] == 64
 
 
-def start(agent: FakeAgent, script: str) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def started(script: str) -> Iterator[subprocess.Popen[str]]:
+    """`l2sync lock` around a shell script, once that has said that it is ready; nothing of it is left afterwards."""
     command = [sys.executable, "-m", "l2sync.cli", "lock", "x", "--", "sh", "-c", script]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.slow
 def test_a_signal_reaches_the_command_before_the_lock_ends(agent: FakeAgent) -> None:
-    with start(agent, "trap 'echo stopped; exit 9' TERM; echo ready; while :; do sleep 0.05; done") as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    with started("trap 'echo stopped; exit 9' TERM; echo ready; while :; do sleep 0.05; done") as process:
         assert len(agent.asked) == 1
         process.terminate()
+        assert process.stdout is not None
         assert process.stdout.readline() == "stopped\n"
         assert process.wait(10) == 9
     assert agent.asked[-1] == UnlockQuery()
@@ -102,9 +111,8 @@ def test_a_signal_reaches_the_command_before_the_lock_ends(agent: FakeAgent) -> 
 
 @pytest.mark.slow
 def test_ctrl_c_ends_the_command_and_then_the_lock(agent: FakeAgent) -> None:
-    with start(agent, "echo ready; sleep 600") as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+    # With a trap: a shell without one may lose a signal that comes just before it starts a program.
+    with started("trap 'exit 130' INT; echo ready; while :; do sleep 0.05; done") as process:
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(10) == 128 + signal.SIGINT
     assert agent.asked[-1] == UnlockQuery()
@@ -112,10 +120,9 @@ def test_ctrl_c_ends_the_command_and_then_the_lock(agent: FakeAgent) -> None:
 
 @pytest.mark.slow
 def test_being_killed_ends_the_lock_and_the_command(agent: FakeAgent) -> None:
-    with start(agent, "echo ready; exec sleep 600") as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+    with started("echo ready; exec sleep 60") as process:
         process.kill()
         assert agent.gone.wait(10)
         # The command holds the other end of our pipe: it ends when the command does.
+        assert process.stdout is not None
         assert process.stdout.read() == ""
