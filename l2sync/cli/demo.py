@@ -28,6 +28,7 @@ from .tables import amount
 
 _PLACE = Path("/var/tmp")
 _PREFIX = "l2sync-demo-"
+_KEPT = "kept"
 _FIRST_S = 900.0
 _LATER_S = 120.0
 _SPARE = 256 << 20
@@ -173,7 +174,8 @@ class _Demo:
             raise Failure(f"not equal to node1: {', '.join(dict.fromkeys(different))}")
         witness = "rsync -aHAXnc finds nothing to change" if compared else "rsync is not installed here"
         count = self._count(self.nodes[0].tree)
-        self.console.print(Text(f"EQUAL: {len(self.nodes)} trees of {count:,} entries; {witness}", "bold green"))
+        verdict = f"EQUAL: {len(self.nodes)} trees of {count:,} entries; {witness}"
+        self.console.print(Text(verdict, "bold green"), soft_wrap=True)
 
     def _settle(self, seconds: float, least: int = 0) -> None:
         """Wait until the agents agree (on ``least`` entries or more), showing how far they are."""
@@ -188,10 +190,10 @@ class _Demo:
             wait_until_agreed(self.nodes, seconds, show, lambda snap: _enough(snap, least))
 
     def _act(self, title: str) -> None:
-        self.console.print(Text(f"\n{title}", "bold"))
+        self.console.print(Text(f"\n{title}", "bold"), soft_wrap=True)
 
     def _say(self, text: str) -> None:
-        self.console.print(Text(f"  {text}"))
+        self.console.print(Text(f"  {text}"), soft_wrap=True)
 
     @contextlib.contextmanager
     def _timed(self, what: str) -> Iterator[None]:
@@ -228,14 +230,28 @@ def _progress(nodes: list[DemoNode], snapshot: Snapshot) -> Table:
 @contextlib.contextmanager
 def _folder(keep: bool) -> Iterator[Path]:
     """A directory that is removed at the end, unless all went well and it is to be kept."""
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_PLACE))
+    for left in _left_folders(kept=False):
+        _remove_folder(left)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_PLACE))
     done = False
     try:
         yield folder
         done = True
     finally:
-        if not (keep and done):
+        if keep and done:
+            (folder / _KEPT).touch()
+        else:
             _remove_folder(folder)
+
+
+def _left_folders(kept: bool) -> list[Path]:
+    """What demonstrations left that no longer run: killed ones, and those kept on purpose if ``kept``."""
+    found = []
+    for folder in sorted(_PLACE.glob(f"{_PREFIX}*-*")):
+        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdigit() and not Path("/proc", pid).exists() and (kept or not (folder / _KEPT).exists()):
+            found.append(folder)
+    return found
 
 
 def _remove_folder(folder: Path) -> None:
@@ -249,7 +265,7 @@ def _remove_folder(folder: Path) -> None:
 
 def _remove_kept() -> None:
     names = sweep(kept=True)
-    folders = sorted(_PLACE.glob(f"{_PREFIX}*"))
+    folders = _left_folders(kept=True)
     for folder in folders:
         _remove_folder(folder)
     click.echo(f"removed {len(names)} namespaces and {len(folders)} directories")
