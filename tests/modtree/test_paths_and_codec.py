@@ -1,0 +1,78 @@
+"""Paths that only validation makes, and entries as bytes."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given
+
+from l2sync.modtree import (
+    ENTRY,
+    Entry,
+    InvalidPath,
+    MalformedEntry,
+    covers,
+    pack_entry,
+    parent,
+    tree_path,
+    unpack_entry,
+)
+
+from .make import entries, file, written
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"/a", b"a/", b"a//b", b".", b"..", b"a/../b", b"a/./b", b"a\0b", b".l2sync", b".l2sync/x", b"n" * 256],
+)
+def test_bytes_that_lead_out_of_the_tree_or_into_the_agent_s_own_place_are_no_path(raw: bytes) -> None:
+    with pytest.raises(InvalidPath):
+        tree_path(raw)
+
+
+@pytest.mark.parametrize("raw", [b"", b"a", b"a/b", b"\xff\xfe/\n", b"..a/b..", b"a/.l2sync", b"n" * 255])
+def test_any_other_bytes_are(raw: bytes) -> None:
+    assert tree_path(raw) == raw
+
+
+def test_a_directory_covers_what_is_below_it_and_not_its_neighbours() -> None:
+    assert covers(tree_path(b"a"), tree_path(b"a/b")) and covers(tree_path(b""), tree_path(b"z"))
+    assert not covers(tree_path(b"a"), tree_path(b"ab")) and parent(tree_path(b"a")) == b""
+
+
+@given(entries())
+def test_an_entry_survives_packing(entry: Entry) -> None:
+    packed = pack_entry(entry)
+    assert unpack_entry(b"??" + packed, 2) == (entry, 2 + len(packed))
+
+
+@given(entries())
+def test_the_hand_packed_bytes_are_those_of_the_declaration(entry: Entry) -> None:
+    told = ENTRY.parse(pack_entry(entry))
+    assert ENTRY.build(told) == pack_entry(entry)
+    assert told.path == entry.path and told.size == entry.size and told.mode == entry.mode
+    assert told.mtime * 10**9 + told.mtime_ns == entry.mtime_ns
+    assert [(d.replica, d.counter) for d in told.version] == list(entry.version.dots)
+
+
+def test_garbage_is_malformed_and_never_anything_else() -> None:
+    rng = Random(4)
+    good = pack_entry(written(file(b"a/b", b"data")))
+    for _ in range(5000):
+        blob = bytearray(good if rng.random() < 0.8 else rng.randbytes(rng.randrange(200)))
+        for _ in range(rng.randrange(1, 4)):
+            if blob:
+                blob[rng.randrange(len(blob))] = rng.randrange(256)
+        del blob[rng.randrange(len(blob) + 1) if rng.random() < 0.2 else len(blob) :]
+        try:
+            unpack_entry(bytes(blob))
+        except MalformedEntry:
+            continue
+
+
+def test_an_entry_whose_chunks_do_not_add_up_is_malformed() -> None:
+    good = bytearray(pack_entry(written(file(b"a", b"data"))))
+    good[-1] += 1
+    with pytest.raises(MalformedEntry):
+        unpack_entry(bytes(good))
