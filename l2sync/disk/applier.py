@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from l2sync.modtree import ROOT, Entry, Kind, Target, TreePath, name, parent
+from l2sync.modtree import ROOT, Entry, Kind, Order, Target, TreePath, name, parent
 
 from .beneath import NOT_THERE, Beneath, Directories, sync_file_system
+from .chunker import READ
 from .ignore import Ignore
 from .index import Index, Row
 from .look import kind_of, same_attributes, set_attributes, set_open_attributes, signature, signed_mtime, without_ctime
+from .placing import Raced, put, take
 from .sources import Job, Sources, is_already
 from .staging import StagedBatch
 
 _KEPT = (Kind.TOMBSTONE, Kind.FILE, Kind.DIR, Kind.LINK)
 _FEW = 4
+_NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 
 
 @dataclass(slots=True)
@@ -73,6 +76,7 @@ class Applier:
             self._each((job for job in placed if job not in late), self._place)
             self._each((job for job in reversed(self._sorted()) if job.entry.deleted), self._remove)
             self._each(late, self._place)
+            self._part()
             self._each((job for job in reversed(self._sorted()) if job.entry.kind is Kind.DIR), self._finish_directory)
             self._restore_times()
             self._sync()
@@ -91,6 +95,8 @@ class Applier:
             before = row.entry() if row is not None and row.alive else None
             if entry.kind not in _KEPT:
                 self._result.failed[entry.path] = "a kind of file that is not kept in sync"
+            elif row is not None and _unseen_version(row.entry(), entry):
+                self._result.changed.append(entry.path)
             elif row is not None and before is not None and before.same_state(entry):
                 # Only the version is news. If the user has changed the file, its signature still tells.
                 self._result.applied.append(entry)
@@ -160,11 +166,11 @@ class Applier:
         if job.status is not None and kind_of(job.status) is Kind.DIR:
             return
         directory = self._enter(job)
-        if job.status is not None:
-            if not self._judge(job):
-                return
-            os.unlink(name(job.path), dir_fd=directory)
-        os.mkdir(name(job.path), 0o700, dir_fd=directory)
+        if job.status is not None and not self._judge(job):
+            return
+        job.staged = self._batch.fresh_name()
+        os.mkdir(job.staged, 0o700, dir_fd=self._batch.fd)
+        put(job.staged, self._batch.fd, name(job.path), directory, job.status)
         self._directories.forget(job.path)
 
     def _place(self, job: Job) -> None:
@@ -175,9 +181,15 @@ class Applier:
         if job.staged is None:
             set_attributes(job.entry, name(job.path), directory, job.status)
         else:
-            if was_directory and not self._remove_directory(job, directory):
+            try:
+                put(job.staged, self._batch.fd, name(job.path), directory, job.status)
+            except OSError as error:
+                if error.errno not in _NOT_EMPTY:
+                    raise
+                self._not_empty(job)
                 return
-            os.rename(job.staged, name(job.path), src_dir_fd=self._batch.fd, dst_dir_fd=directory)
+            if was_directory:
+                self._directories.forget(job.path)
         self._ended.append(job)
 
     def _remove(self, job: Job) -> None:
@@ -186,7 +198,8 @@ class Applier:
             return
         directory = self._enter(job)
         if not was_directory:
-            os.unlink(name(job.path), dir_fd=directory)
+            assert job.status is not None, "what is judged free to be removed was seen"
+            take(name(job.path), directory, self._batch.fresh_name(), self._batch.fd, job.status)
         elif not self._remove_directory(job, directory):
             return
         self._ended.append(job)
@@ -195,7 +208,7 @@ class Applier:
         try:
             os.rmdir(name(job.path), dir_fd=directory)
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            if error.errno not in _NOT_EMPTY:
                 raise
             self._not_empty(job)
             return False
@@ -257,10 +270,32 @@ class Applier:
         sig = b""
         if not job.entry.deleted:
             status = self._directories.stat(job.path)
-            if status is not None and same_attributes(job.entry, status):
+            if status is not None and same_attributes(job.entry, status) and self._same_file(job, status):
                 sig = signature(status)
         self._result.applied.append(job.entry)
         self._records.append((job.entry, sig))
+
+    def _same_file(self, job: Job, status: os.stat_result) -> bool:
+        """Whether what was given only attributes is still what was judged, and no file saved in its place since."""
+        return job.staged is not None or job.status is None or job.status.st_ino == status.st_ino
+
+    def _part(self) -> None:
+        """A file that stayed after all, though its inode was lent to another name: the other gets one of its own."""
+        ended = {job.path for job in self._ended}
+        for path, taker in self._sources.linked.items():
+            if path not in ended and taker.path in ended:
+                self._attempt(taker, self._copy_aside)
+
+    def _copy_aside(self, job: Job) -> None:
+        directory = self._directories.get(parent(job.path))
+        source = os.open(name(job.path), READ, dir_fd=directory)
+        try:
+            file = self._batch.copy_open(job.entry, source, os.fstat(source).st_size)
+        finally:
+            os.close(source)
+        os.rename(file.name, name(job.path), src_dir_fd=self._batch.fd, dst_dir_fd=directory)
+        job.staged = None
+        job.status = None
 
     def _each(self, jobs: Iterable[Job], step: Callable[[Job], object]) -> None:
         for job in jobs:
@@ -270,6 +305,11 @@ class Applier:
     def _attempt(self, job: Job, step: Callable[[Job], object]) -> None:
         try:
             step(job)
+        except Raced:
+            self._result.changed.append(job.path)
+            self._jobs.pop(job.path, None)
+        except (ValueError, OverflowError) as error:  # an entry that no file system can hold
+            self._fail(job, str(error))
         except OSError as error:
             self._note(error)
             if error.errno in NOT_THERE and self._lost_above(job.path):
@@ -286,3 +326,8 @@ class Applier:
     def _fail(self, job: Job, reason: str) -> None:
         self._result.failed[job.path] = reason
         self._jobs.pop(job.path, None)
+
+
+def _unseen_version(known: Entry, entry: Entry) -> bool:
+    """Whether the index knows a version that the entry was made without: it must not be replaced by it."""
+    return known.version.compare(entry.version) in (Order.AFTER, Order.CONCURRENT) and not known.same_state(entry)

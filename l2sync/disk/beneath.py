@@ -20,6 +20,9 @@ _LONGEST = 4000
 """The kernel takes no path of 4096 bytes or more in one call; longer ones are walked in steps."""
 _OPEN_DIRECTORIES = 128
 
+RENAME_NOREPLACE = 1
+RENAME_EXCHANGE = 2
+
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 """What opening a directory says when no such directory stands there (ELOOP: a link stands in the way)."""
@@ -48,6 +51,13 @@ def open_beneath(directory: int, path: bytes, flags: int, mode: int = 0) -> int:
         code = ctypes.get_errno()
         if code not in (errno.EAGAIN, errno.EINTR):
             raise OSError(code, os.strerror(code), os.fsdecode(path))
+
+
+def rename_beneath(old: bytes, old_directory: int, new: bytes, new_directory: int, flags: int) -> None:
+    """``renameat2`` of one directory's child to another's. Raises OSError."""
+    if _libc.renameat2(old_directory, old, new_directory, new, flags) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), os.fsdecode(new))
 
 
 def sync_file_system(fd: int) -> None:

@@ -72,8 +72,9 @@ class Sources:
         self._directories = directories
         self._jobs = jobs
         self._leaving: dict[bytes, list[TreePath]] = {}
-        self.linked: set[TreePath] = set()
-        """Files whose inode goes on under another name: their ctime has moved by our own doing."""
+        self.linked: dict[TreePath, Job] = {}
+        """Files whose inode goes on under another name, with the job that takes it: their ctime has moved by our
+        own doing."""
         for job in jobs.values():
             if job.before is not None and job.before.chunks and not same_content(job.entry, job.before):
                 self._leaving.setdefault(job.before.chunks, []).append(job.path)
@@ -104,9 +105,9 @@ class Sources:
         """A file that leaves its place lends its inode: a rename costs no copy."""
         entry = job.entry
         for path in self._leaving.get(entry.chunks, ()):
-            giver = self._jobs[path]
-            if path in self.linked or not self._unchanged(path, giver.row):
-                continue
+            giver = self._jobs.get(path)
+            if giver is None or path in self.linked or not self._unchanged(path, giver.row):
+                continue  # without a job any more it does not leave: two names must not come to share an inode
             status = self._directories.stat(path)
             if status is None or not same_attributes(entry, status):
                 continue  # the inode has one set of attributes, and still stands at its old place
@@ -117,7 +118,7 @@ class Sources:
             if without_ctime(signature(now)) != without_ctime(signature(status)):
                 os.unlink(staged, dir_fd=self._batch.fd)
                 continue
-            self.linked.add(path)
+            self.linked[path] = job
             job.staged = staged
             return True
         return False
@@ -141,7 +142,7 @@ class Sources:
         except FileNotFoundError:
             return False
         try:
-            file = self._batch.copy_open(job.entry, source)
+            file = self._batch.copy_open(job.entry, source, job.entry.size)
         except EOFError:
             return False
         finally:

@@ -104,12 +104,12 @@ class StagedBatch:
         self.files[entry.path] = file
         return file
 
-    def copy_open(self, entry: Entry, source: int) -> StagedFile:
+    def copy_open(self, entry: Entry, source: int, size: int) -> StagedFile:
         """Stage a copy of an open file, in the file system itself where it can. Raises OSError, EOFError."""
         file = StagedFile(entry, self.fresh_name(), 0)
         fd = os.open(file.name, _CREATE, 0o600, dir_fd=self.fd)
         try:
-            copy_range(source, fd, entry.size, 0, 0)
+            copy_range(source, fd, size, 0, 0)
             set_open_attributes(entry, fd)
         finally:
             os.close(fd)

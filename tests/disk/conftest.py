@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from l2sync.disk import CommitResult, TreeOptions, TreeStore
@@ -64,9 +65,16 @@ class Replica:
         return key, entries
 
     def commit(self, key: tuple[int, int], entries: Iterable[Entry]) -> CommitResult:
-        result = self.store.commit(key, [Target(entry, self.entries.get(entry.path)) for entry in entries])
+        result = self.store.commit(key, [self.target(entry) for entry in entries])
         self.entries.update((entry.path, entry) for entry in result.applied)
         return result
+
+    def target(self, entry: Entry) -> Target:
+        """The entry as the winner over what is known here, whatever that is."""
+        known = self.entries.get(entry.path)
+        if known is not None:
+            entry = msgspec.structs.replace(entry, version=entry.version.join(known.version))
+        return Target(entry, known)
 
     def mirror(self, source: Replica) -> CommitResult:
         """Scan the source, bring all that is new there over here."""
