@@ -83,7 +83,8 @@ def test_sealed_frames_of_a_member_gone_mad_end_in_counters(kind: Kind) -> None:
         piece = bytes(body)
         if kind in STREAMED and rng.random() < 0.9:
             piece, sequence = pack_prefix(sequence, 0) + piece, sequence + 1
-        frame = keyring.seal(kind, b.node.cluster.id, NOID, b.node.cluster.session, (1 << 30) + number, piece)
+        dst = a.node.cluster.id if kind == Kind.REPAIR else NOID
+        frame = keyring.seal(kind, b.node.cluster.id, dst, b.node.cluster.session, (1 << 30) + number, piece)
         a.node.receive(frame, world.now + number, b"\2\0\0\0\0\1")
         if number % 500 == 0:
             a.node.handle_timer(world.now + number)
