@@ -157,7 +157,7 @@ def test_a_node_added_late_and_one_whose_state_was_deleted(cluster: Make) -> Non
 def test_goodbye_is_heard_at_once_and_a_second_agent_on_one_state_is_refused(cluster: Make) -> None:
     made = started(cluster, 2)
     again = made.agents[1]
-    run = again.host.popen(again.command("run")[:3] + ["run", "--config", str(again.config)], stderr=subprocess.PIPE)
+    run = again.host.popen([*again.command("run")[:3], "run", "--config", str(again.config)], stderr=subprocess.PIPE)
     _, said = run.communicate(timeout=20)
     assert run.returncode not in (0, None) and b"Traceback" not in said and b"state" in said
     assert again.end() == 0

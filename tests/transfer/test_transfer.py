@@ -1,0 +1,211 @@
+"""A batch's content, from one broadcaster to many assemblers, over a channel that loses what the test chooses."""
+
+from __future__ import annotations
+
+from random import Random
+
+from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
+
+from l2sync.frames import DATA_OVERHEAD, OVERHEAD, Repair, parse_data
+from l2sync.modtree import Chunk, Entry, Kind, Observation, pack_chunks, to_entry, tree_path
+from l2sync.transfer import Assembler, Broadcaster, ChunkTable, Pacer, chunk_table, ranges_of
+from l2sync.transfer.coding import cut, pack_records, repair_symbols, restore, unpack_records
+
+MS = 1_000_000
+SECOND = 1_000_000_000
+ROOM = 1500 - OVERHEAD - DATA_OVERHEAD
+
+
+def batch(*contents: bytes, chunk: int = 100_000) -> tuple[ChunkTable, dict[int, bytes]]:
+    """A table of these files' chunks, and the bytes by index."""
+    entries: list[Entry] = []
+    data: dict[bytes, bytes] = {}
+    for number, content in enumerate(contents):
+        parts = [content[at : at + chunk] for at in range(0, len(content), chunk)]
+        chunks = [Chunk(blake3(part).digest(), len(part)) for part in parts]
+        data.update(zip((c.hash for c in chunks), parts, strict=True))
+        seen = Observation(
+            path=tree_path(b"f%d" % number), kind=Kind.FILE, size=len(content), chunks=pack_chunks(chunks)
+        )
+        entries.append(to_entry(seen, None, 1, number + 1, "web1"))
+    table = chunk_table(entries)
+    return table, {index: data[c.hash] for index, c in enumerate(table.chunks)}
+
+
+class Channel:
+    """One broadcaster and some receivers; ``lost(receiver, serial)`` says what does not arrive."""
+
+    def __init__(self, table: ChunkTable, data: dict[int, bytes], receivers: int, room: int = ROOM) -> None:
+        self.data, self.now, self.serial, self.sent = data, SECOND, 0, 0
+        self.origin = Broadcaster(1, table, room)
+        self.receivers = {n: Assembler(1, table, range(len(table))) for n in range(receivers)}
+        self.got: dict[int, dict[int, bytes]] = {n: {} for n in self.receivers}
+        self.dead: set[int] = set()
+
+    def run(self, lost, seconds: int = 60) -> bool:  # type: ignore[no-untyped-def]
+        for number, receiver in self.receivers.items():
+            self.origin.want(number, receiver.missing_ranges(), self.now)
+        end = self.now + seconds * SECOND
+        while self.now < end and not all(r.complete for n, r in self.receivers.items() if n not in self.dead):
+            for index in self.origin.needed(4 << 20):
+                self.origin.supply(index, self.data[index])
+            for body in self.origin.next_frames(self.now, 60_000, self.serial):
+                self._deliver(body, lost)
+            self.now += 5 * MS
+            for number, receiver in self.receivers.items():
+                report = None if number in self.dead else receiver.report(self.now)
+                if report is not None:
+                    self.origin.repair(number, Repair.parse(report.pack()), self.now)
+        return all(self.got[n] == self.data for n in self.receivers if n not in self.dead)
+
+    def _deliver(self, body: bytes, lost) -> None:  # type: ignore[no-untyped-def]
+        _, generation, k, symbol, payload = parse_data(body)
+        for number, receiver in self.receivers.items():
+            if number not in self.dead and not lost(number, self.serial):
+                for index, chunk in receiver.feed(self.serial, generation, k, symbol, payload, self.now):
+                    assert index not in self.got[number]
+                    self.got[number][index] = chunk
+                if receiver.complete:
+                    self.origin.forget(number)
+        self.serial += 1
+        self.sent += len(body)
+
+
+def test_chunks_are_numbered_by_first_appearance_and_once() -> None:
+    table, _ = batch(b"a" * 150_000, b"b", b"a" * 100_000)
+    assert [c.length for c in table.chunks] == [100_000, 50_000, 1]
+    assert [table.where(i) for i in range(3)] == [(0, 0), (0, 100_000), (1, 0)]
+
+
+@given(st.lists(st.integers(0, 60), unique=True))
+def test_ranges_say_exactly_the_numbers(numbers: list[int]) -> None:
+    said = [n for low, high in ranges_of(sorted(numbers)) for n in range(low, high + 1)]
+    assert said == sorted(numbers)
+
+
+@given(st.binary(min_size=1, max_size=3000), st.integers(20, 400), st.randoms(), st.booleans())
+def test_any_k_symbols_restore_a_generation(data: bytes, room: int, rng: Random, compress: bool) -> None:
+    records = [(7, 0, data[:100]), (9, 100, data[100:])]
+    source = cut(pack_records(records, compress), room)
+    k = len(source)
+    numbers = rng.sample(range(256), k)
+    symbols = dict(zip(numbers, repair_symbols(source, numbers), strict=True))
+    assert list(unpack_records(restore(k, symbols))) == records
+
+
+@given(st.integers(0, 10**6), st.integers(0, 60), st.integers(1, 4))
+def test_any_loss_ends_with_the_right_bytes_at_everybody(seed: int, percent: int, receivers: int) -> None:
+    rng = Random(seed)
+    table, data = batch(rng.randbytes(30_000), rng.randbytes(700), b"z" * 5000, chunk=8000)
+    channel = Channel(table, data, receivers, room=500)
+    assert channel.run(lambda number, serial: rng.random() * 100 < percent)
+
+
+def test_the_tail_may_be_lost() -> None:
+    table, data = batch(Random(1).randbytes(50_000))
+    channel = Channel(table, data, 2)
+    assert channel.run(lambda number, serial: serial >= 20 and channel.now < SECOND + 300 * MS)
+
+
+def test_what_goes_over_the_wire_does_not_depend_on_the_number_of_receivers() -> None:
+    table, data = batch(Random(1).randbytes(600_000))
+    sent = []
+    for receivers in (1, 8):
+        channel = Channel(table, data, receivers)
+        assert channel.run(lambda number, serial: False)
+        sent.append(channel.sent + channel.serial * (14 + OVERHEAD))
+    assert sent[0] == sent[1] <= 600_000 * 1.055
+
+
+def test_five_percent_of_independent_loss_at_eight_receivers_costs_no_more_than_twelve() -> None:
+    table, data = batch(Random(1).randbytes(2_000_000))
+    clean, lossy = Channel(table, data, 8), Channel(table, data, 8)
+    rng = Random(5)
+    assert clean.run(lambda number, serial: False) and lossy.run(lambda number, serial: rng.random() < 0.05)
+    assert lossy.sent <= 1.12 * clean.sent
+
+
+def test_a_receiver_that_says_nothing_does_not_stop_the_others() -> None:
+    table, data = batch(Random(1).randbytes(300_000))
+    channel = Channel(table, data, 3)
+    channel.dead = {2}
+    rng = Random(2)
+    assert channel.run(lambda number, serial: rng.random() < 0.1)
+
+
+def test_a_chunk_that_is_not_what_its_hash_says_is_refused() -> None:
+    table, data = batch(b"right" * 100)
+    wrong = Channel(table, {0: b"wrong" * 100}, 1)
+    assert not wrong.run(lambda number, serial: False, seconds=1)
+    assert wrong.got[0] == {} and wrong.receivers[0].refused > 0
+
+
+def test_a_chunk_that_cannot_be_read_is_told() -> None:
+    table, _ = batch(b"x" * 1000)
+    origin = Broadcaster(1, table, ROOM)
+    origin.want(5, [(0, 0)], 0)
+    assert origin.needed(1 << 20) == [0]
+    origin.supply(0, None)
+    assert origin.gone() == [0] and origin.next_frames(0, 10_000, 0) == []
+
+
+class Bottleneck:
+    """Receivers behind a queue of so many bytes that drains at a rate; reports each 25 ms."""
+
+    def __init__(self, rate: float, queue: int, loss: float = 0.0, receivers: int = 2) -> None:
+        self.rate, self.queue, self.loss, self.rng = rate, queue, loss, Random(3)
+        self.pacer = Pacer()
+        self.receivers = range(receivers)
+        self.frozen: set[int] = set()
+        self.now, self.serial, self.symbols = SECOND, 0, 0
+
+    def run(self, seconds: float) -> tuple[float, float]:
+        """Bytes per second that went through in the second half, and the share that the queue dropped."""
+        now, serial, held, symbols, last = self.now, self.serial, 0.0, self.symbols, self.serial
+        start, passed, half, offered, dropped, told = now, 0, 0, 0, 0, now
+        while now < start + seconds * SECOND:
+            now += MS
+            held = max(0.0, held - self.rate / 1000)
+            budget = min(self.pacer.budget(now), 64_000)
+            frames = budget // 1500
+            for _ in range(frames):
+                serial += 1
+                offered += 1
+                if held + 1500 > self.queue:
+                    dropped += 1
+                    continue
+                held += 1500
+                if self.rng.random() >= self.loss:
+                    symbols, last = symbols + 1, serial
+                    passed += 1500
+            if frames:
+                self.pacer.on_sent(serial, frames, frames * 1500)
+            if now - told >= 25 * MS:
+                told = now
+                for number in self.receivers:
+                    if number not in self.frozen:
+                        self.pacer.on_report(number, Repair(1, last, symbols, ()), now)
+            if now == start + int(seconds * SECOND) // 2:
+                half = passed
+        self.now, self.serial, self.symbols = now, serial, symbols
+        return (passed - half) / (seconds / 2), dropped / max(offered, 1)
+
+
+def test_the_pacer_fills_a_slow_bottleneck_and_does_not_flood_it() -> None:
+    through, dropped = Bottleneck(12_500_000, 256_000).run(4)
+    assert through > 0.9 * 12_500_000 and dropped < 0.12
+
+
+def test_random_loss_does_not_make_the_rate_collapse() -> None:
+    through, _ = Bottleneck(12_500_000, 256_000, loss=0.1).run(4)
+    assert through > 0.7 * 12_500_000
+
+
+def test_a_receiver_that_stands_still_is_found_and_no_longer_counts() -> None:
+    segment = Bottleneck(12_500_000, 256_000, receivers=3)
+    segment.run(0.5)
+    segment.frozen = {2}
+    through, _ = segment.run(4)
+    assert segment.pacer.laggards() == {2} and through > 0.8 * 12_500_000
