@@ -60,10 +60,14 @@ def lock(ctx: click.Context, paths: Sequence[str], wait: float | None, socket: P
 def _run(command: Sequence[str]) -> int:
     """The command's exit status, as a shell would give it. SIGTERM and SIGHUP are handed on to it."""
     child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
 
     def hand_on(number: int, frame: FrameType | None) -> None:
         if child is not None:
             child.send_signal(number)
+        else:
+            # The command may run already though Popen has not returned: the signal must not be lost on it.
+            early.append(number)
 
     handled: dict[signal.Signals, Any] = dict.fromkeys((signal.SIGTERM, signal.SIGHUP), hand_on)
     # A terminal's Ctrl-C reaches the command by itself; we stay to give up the lock after it.
@@ -71,6 +75,8 @@ def _run(command: Sequence[str]) -> int:
     former = {number: signal.signal(number, handler) for number, handler in handled.items()}
     try:
         child = subprocess.Popen(command, preexec_fn=_end_with_parent)
+        for number in early:
+            child.send_signal(number)
         status = child.wait()
     except FileNotFoundError:
         raise Failure(f"{command[0]}: no such command", Code.NOT_FOUND) from None
