@@ -42,10 +42,14 @@ def chunk_size(size: int, before: Observation | None = None) -> int:
     return best
 
 
-def read_chunks(fd: int, size: int, length: int) -> bytes:
-    """The packed chunk records of an open file, read once from its start. Raises Unsettled when it ends early."""
+def read_chunks(fd: int, status: os.stat_result, length: int) -> bytes:
+    """The packed chunk records of an open file, read once from its start.
+
+    Raises Unsettled as soon as the file is seen not to look like ``status`` any more, so that a large file that is
+    being written costs no reading of all of it.
+    """
     records = []
-    left = size
+    left = status.st_size
     offset = 0
     while left:
         want = min(length, left)
@@ -55,6 +59,8 @@ def read_chunks(fd: int, size: int, length: int) -> bytes:
         records.append(blake3(data).digest() + want.to_bytes(4, "big"))
         left -= want
         offset += want
+        if signature(os.fstat(fd)) != signature(status):
+            raise Unsettled
     return b"".join(records)
 
 
@@ -75,7 +81,7 @@ def hash_file(
     Raises Unsettled when it changed meanwhile or is no plain file any more, OSError for other troubles.
     """
     try:
-        fd = os.open(child, READ | os.O_NOATIME, dir_fd=directory)
+        fd = _open(child, directory)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
             raise Unsettled from error
@@ -86,12 +92,16 @@ def hash_file(
             raise Unsettled
         if wait:
             _wait_for_the_tick(status)
-        chunks = read_chunks(fd, status.st_size, length or chunk_size(status.st_size, before))
-        if signature(os.fstat(fd)) != signature(status):
-            raise Unsettled
-        return status, chunks
+        return status, read_chunks(fd, status, length or chunk_size(status.st_size, before))
     finally:
         os.close(fd)
+
+
+def _open(child: bytes, directory: int) -> int:
+    try:
+        return os.open(child, READ | os.O_NOATIME, dir_fd=directory)
+    except PermissionError:  # some file systems refuse O_NOATIME even to root
+        return os.open(child, READ, dir_fd=directory)
 
 
 def _wait_for_the_tick(status: os.stat_result) -> None:

@@ -25,9 +25,14 @@ class Paused(Exception):
         self.reason = reason
 
 
+def no_room(error: OSError) -> bool:
+    """Whether a full file system, or an exhausted quota, is the trouble."""
+    return error.errno in _NO_ROOM
+
+
 def pausing(error: OSError) -> str | None:
     """The reason to pause that lies in an error; None for troubles of a single file."""
-    if error.errno in _NO_ROOM:
+    if no_room(error):
         return "no space left on the tree's file system"
     if error.errno == errno.EROFS:
         return "the tree's file system is read-only"
@@ -55,7 +60,7 @@ class Guard:
 
     def note(self, error: OSError) -> str | None:
         """Take note of an error; the reason when the tree must pause for it."""
-        if error.errno in _NO_ROOM:
+        if no_room(error):
             self._full = True
         return pausing(error)
 

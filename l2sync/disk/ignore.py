@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pathspec import GitIgnoreSpec
 
@@ -61,6 +61,31 @@ class Ignore:
         lines = [*self._fixed, *text.decode("utf-8", "surrogateescape").splitlines()]
         lines = [line for line in lines if line.strip() and not line.startswith("#")]
         self._spec = GitIgnoreSpec.from_lines(lines) if lines else None
+
+
+class IgnoredDirectories:
+    """Whether a directory is not looked at, for whoever watches directories, and hears when that changes."""
+
+    def __init__(self, ignore: Ignore) -> None:
+        self._ignore = ignore
+        self._listeners: list[Callable[[], None]] = []
+
+    def __call__(self, path: TreePath) -> bool:
+        """Whether it, or one above it, is ignored."""
+        return self._ignore(path, True) or self._ignore.any_above(path)
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` when the patterns have changed, in whatever thread notices it."""
+        self._listeners.append(listener)
+
+    def unlisten(self, listener: Callable[[], None]) -> None:
+        """Call it no more."""
+        self._listeners.remove(listener)
+
+    def changed(self) -> None:
+        """The patterns have changed."""
+        for listener in list(self._listeners):
+            listener()
 
 
 def _read(beneath: Beneath) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ CREATE TABLE IF NOT EXISTS entry(id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQ
 CREATE TABLE IF NOT EXISTS chunk(hash INTEGER NOT NULL, entry INTEGER NOT NULL, offset INTEGER NOT NULL,
     PRIMARY KEY(hash, entry, offset)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS journal(batch TEXT NOT NULL, packed BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS leftover(batch TEXT NOT NULL, packed BLOB NOT NULL);
 CREATE TEMP TABLE wanted_path(path BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TEMP TABLE wanted_hash(hash INTEGER PRIMARY KEY);
 """
@@ -94,10 +96,9 @@ class Index:
     def renew(self, replica: int | None, counter: int) -> int:
         """Count from now on under this replica (None: a new random one)."""
         chosen = replica or secrets.randbits(63) + 1
-        self._db.execute("BEGIN IMMEDIATE")
-        self.set_meta("replica", str(chosen))
-        self.set_meta("counter", str(counter))
-        self._db.execute("COMMIT")
+        with self._transaction():
+            self.set_meta("replica", str(chosen))
+            self.set_meta("counter", str(counter))
         return chosen
 
     # --- reading ----------------------------------------------------------------------------------
@@ -203,8 +204,7 @@ class Index:
                     gone += _chunk_rows(number, known)
                     made += _chunk_rows(number, entry)
             rows.append((number, entry.path, int(entry.kind), packed, sig))
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             self._db.executemany("DELETE FROM chunk WHERE hash=? AND entry=? AND offset=?", gone)
             self._db.executemany("INSERT OR REPLACE INTO entry VALUES(?, ?, ?, ?, ?)", rows)
             self._db.executemany("INSERT OR IGNORE INTO chunk VALUES(?, ?, ?)", made)
@@ -212,10 +212,6 @@ class Index:
                 self.set_meta("counter", str(counter))
             if batch is not None:
                 self._db.execute("DELETE FROM journal WHERE batch=?", (batch,))
-            self._db.execute("COMMIT")
-        except sqlite3.Error:
-            self._db.execute("ROLLBACK")
-            raise
 
     def set_signatures(self, signatures: Iterable[tuple[TreePath, bytes]]) -> None:
         """Note that files look different to stat, though they hold what their entries say. Need not be durable."""
@@ -238,16 +234,45 @@ class Index:
         else:
             self._lazily("DELETE FROM journal WHERE batch=?", [(batch,)])
 
+    def keep_journals(self, batch: str | None = None) -> None:
+        """A batch (None: all) ends here, but its files stay: note what they were to become."""
+        query = "INSERT INTO leftover SELECT batch, packed FROM journal WHERE batch=coalesce(?, batch)"
+        self._lazily(query, [(batch,)])
+
+    def leftovers(self) -> dict[str, list[Entry]]:
+        """The entries of batches whose files were kept."""
+        found: dict[str, list[Entry]] = {}
+        for batch, packed in self._db.execute("SELECT batch, packed FROM leftover"):
+            found.setdefault(batch, []).append(unpack_entry(packed)[0])
+        return found
+
+    def rename_leftover(self, batch: str, other: str) -> None:
+        """A batch's files are kept under another label."""
+        self._lazily("UPDATE leftover SET batch=? WHERE batch=?", [(other, batch)])
+
+    def drop_leftover(self, batch: str) -> None:
+        """A batch's files are gone."""
+        self._lazily("DELETE FROM leftover WHERE batch=?", [(batch,)])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All of it or nothing. SQLite itself rolls back on some errors, a full disk among them."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
     def _lazily(self, statement: str, rows: list[tuple[object, ...]]) -> None:
         if not rows:
             return
         self._db.execute("PRAGMA synchronous=NORMAL")
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+            with self._transaction():
                 self._db.executemany(statement, rows)
-            finally:
-                self._db.execute("COMMIT")
         finally:
             self._db.execute("PRAGMA synchronous=FULL")
 

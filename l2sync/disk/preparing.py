@@ -15,6 +15,7 @@ from .beneath import Directories
 from .chunker import READ
 from .guard import pausing
 from .index import Index, Place
+from .leftovers import Leftovers
 from .look import same_content, signature
 from .staging import StagedBatch
 
@@ -30,8 +31,9 @@ class Prepared:
 class Preparation:
     """The staging of one batch."""
 
-    def __init__(self, index: Index, batch: StagedBatch, directories: Directories) -> None:
+    def __init__(self, index: Index, batch: StagedBatch, directories: Directories, leftovers: Leftovers) -> None:
         self._index = index
+        self._leftovers = leftovers
         self._batch = batch
         self._directories = directories
         self._failed: dict[TreePath, str] = {}
@@ -47,12 +49,15 @@ class Preparation:
                     self._batch.make_empty(entry)
             except KeyError:
                 self._failed[entry.path] = "its chunks are not in the batch"
+            except (ValueError, OverflowError) as error:  # an entry that no file system can hold
+                self._failed[entry.path] = str(error)
             except OSError as error:
                 if pausing(error):
                     raise
                 self._failed[entry.path] = error.strerror or str(error)
         self._copy_local(chunks)
-        if not self._batch.missing:
+        self._copy_left(chunks)
+        if self._batch.complete:
             self._batch.sync()
         return Prepared(self._batch.missing, self._failed)
 
@@ -103,6 +108,25 @@ class Preparation:
                         self._batch.write(number, data)
             finally:
                 os.close(fd)
+
+    def _copy_left(self, chunks: list[Chunk]) -> None:
+        """Fill in what earlier batches had received, and never got to commit."""
+        wanted = {chunks[number].hash: number for number in self._batch.missing}
+        for digest, pieces in self._leftovers.find(wanted.keys()).items():
+            number = wanted[digest]
+            for piece in pieces:
+                try:
+                    fd = self._batch.beneath.open(piece.path, READ)
+                except OSError:
+                    continue
+                try:
+                    data = _read(fd, chunks[number].length, piece.offset)
+                finally:
+                    os.close(fd)
+                if blake3(data).digest() == digest:
+                    self._batch.write(number, data)
+                    self._batch.received = True
+                    break
 
 
 def _read(fd: int, length: int, offset: int) -> bytes:

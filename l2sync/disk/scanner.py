@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from l2sync.modtree import PRIVATE, ROOT, Kind, Observation, TreePath, ancestors, name, parent
+from l2sync.modtree import MAX_PATH, PRIVATE, ROOT, Kind, Observation, TreePath, ancestors, name, parent
 
 from .beneath import DIRECTORY, NOT_THERE, Beneath, Directories
 from .chunker import Unsettled, hash_file
 from .ignore import Ignore
 from .index import Index
 from .look import kind_of, observation, signature
+
+_PASSING = (*NOT_THERE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR)
+"""Troubles that are likely to be over in a moment."""
 
 
 @dataclass(slots=True)
@@ -25,7 +29,9 @@ class Findings:
     refreshed: list[tuple[TreePath, bytes]] = field(default_factory=list)
     """Files that look different to stat but hold what the index says."""
     unsettled: set[TreePath] = field(default_factory=set)
-    """What changed while it was looked at, or could not be read: to be looked at again."""
+    """What changed while it was looked at: to be looked at again."""
+    unreadable: dict[TreePath, str] = field(default_factory=dict)
+    """What could not be looked at, and why."""
 
 
 class Scanner:
@@ -77,8 +83,8 @@ class Scanner:
             directory = self._beneath.fd if path == ROOT else directories.get(parent(path))
             if path != ROOT and parent(path) not in self._visited:
                 self._look(parent(path), os.fstat(directory))
-        except OSError:
-            self._found.unsettled.add(path)
+        except OSError as error:
+            self._trouble(path, error)
             return
         if path != ROOT and self._ignore(path, kind_of(status) is Kind.DIR):
             return
@@ -146,18 +152,15 @@ class Scanner:
             try:
                 fd = self._beneath.open(path, DIRECTORY)
             except OSError as error:
-                self._skipped.add(path)
-                if error.errno in NOT_THERE:
-                    self._found.unsettled.add(path)
+                self._trouble(path, error)
                 continue
             try:
                 for child, status in self._list(path, fd):
                     self._look(child, status, fd)
                     if kind_of(status) is Kind.DIR and (into is None or into(child)):
                         waiting.append(child)
-            except OSError:
-                self._skipped.add(path)
-                self._found.unsettled.add(path)
+            except OSError as error:
+                self._trouble(path, error)
             finally:
                 os.close(fd)
 
@@ -166,15 +169,18 @@ class Scanner:
         with os.scandir(fd) as listing:
             for item in listing:
                 child = TreePath(prefix + os.fsencode(item.name))
+                if len(child) > MAX_PATH:
+                    self._skipped.add(child)
+                    self._found.unreadable[child] = "its path is too long"
+                    continue
                 try:
                     directory = item.is_dir(follow_symlinks=False)
                     if self._ignore(child, directory):
                         self._skipped.add(child)
                         continue
                     status = item.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    self._found.unsettled.add(child)
-                    self._skipped.add(child)
+                except OSError as error:
+                    self._trouble(child, error)
                     continue
                 yield child, status
 
@@ -202,9 +208,12 @@ class Scanner:
                 target = os.readlink(name(path), dir_fd=directory)
             elif kind is Kind.FILE:
                 status, chunks = hash_file(name(path), directory, before)
-        except (Unsettled, OSError):
+        except Unsettled:
             self._found.unsettled.add(path)
             self._skipped.add(path)
+            return
+        except OSError as error:
+            self._trouble(path, error)
             return
         seen = observation(path, status, target, chunks)
         sig = signature(status)
@@ -213,6 +222,14 @@ class Scanner:
             return
         self._found.observations.append(seen)
         self._found.signatures[path] = (sig, seen)
+
+    def _trouble(self, path: TreePath, error: OSError) -> None:
+        """Nothing can be said of what stands there, nor below it."""
+        self._skipped.add(path)
+        if error.errno in _PASSING:
+            self._found.unsettled.add(path)
+        elif error.errno != errno.EXDEV:  # another file system is mounted there: none of ours
+            self._found.unreadable[path] = error.strerror or str(error)
 
     def _missing(self, path: TreePath) -> None:
         self._visited.add(path)

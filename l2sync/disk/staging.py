@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections import OrderedDict
+
+from blake3 import blake3
 
 from l2sync.modtree import PRIVATE, Entry, TreePath
 
@@ -48,6 +49,8 @@ class StagedBatch:
         self.files: dict[TreePath, StagedFile] = {}
         self.by_content: dict[bytes, list[StagedFile]] = {}
         self.journaled: dict[TreePath, Entry] = {}
+        self.received = False
+        """Whether anything came over the segment that would have to come again."""
         self._places: dict[int, list[tuple[StagedFile, int]]] = {}
         self._open: OrderedDict[bytes, int] = OrderedDict()
         self._unsynced: list[bytes] = []
@@ -57,7 +60,7 @@ class StagedBatch:
         """Make room for a file whose chunks have these numbers in the batch. Raises KeyError for an unknown chunk."""
         chunks = entry.chunk_list()
         places = [numbers[chunk.hash] for chunk in chunks]
-        file = StagedFile(entry, self.fresh_name(), len(chunks))
+        file = StagedFile(entry, staged_name(entry.path), len(chunks))
         offset = 0
         for number, chunk in zip(places, chunks, strict=True):
             self._places.setdefault(number, []).append((file, offset))
@@ -69,6 +72,11 @@ class StagedBatch:
         """A name in the batch's directory that nothing has yet."""
         self._count += 1
         return b"%x" % self._count
+
+    @property
+    def complete(self) -> bool:
+        """Whether no chunk is still to come."""
+        return not self._places
 
     @property
     def missing(self) -> list[int]:
@@ -131,13 +139,14 @@ class StagedBatch:
                         os.close(fd)
         self._unsynced.clear()
 
-    def close(self) -> None:
-        """Forget the batch and what is left of its files."""
+    def close(self, keep: bool = False) -> None:
+        """Forget the batch and, unless they are to be kept for another, its files."""
         while self._open:
             os.close(self._open.popitem()[1])
-        with contextlib.suppress(OSError):
-            self._empty()
-            os.rmdir(self.label, dir_fd=self._area)
+        if not keep:
+            with contextlib.suppress(OSError):
+                self._empty()
+                os.rmdir(self.label, dir_fd=self._area)
         os.close(self.fd)
         os.close(self._area)
 
@@ -177,15 +186,9 @@ class StagedBatch:
         self._unsynced.append(file.name)
 
 
-def clear(beneath: Beneath) -> None:
-    """Remove all that earlier runs left staged."""
-    with contextlib.suppress(OSError):
-        area = beneath.open(AREA, DIRECTORY)
-        try:
-            for left in os.listdir(area):
-                shutil.rmtree(left, ignore_errors=True, dir_fd=area)
-        finally:
-            os.close(area)
+def staged_name(path: TreePath) -> bytes:
+    """Under which name a path's content is staged: known again after a crash, when the journal tells the paths."""
+    return blake3(path).hexdigest(16).encode()
 
 
 def copy_range(source: int, target: int, count: int, source_offset: int, target_offset: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -18,13 +18,14 @@ from l2sync.modtree import name as last_name
 from .applier import Applier, CommitResult
 from .beneath import Beneath, Directories
 from .chunker import READ
-from .guard import Guard, Paused
-from .ignore import Ignore
+from .guard import Guard, Paused, no_room
+from .ignore import Ignore, IgnoredDirectories
 from .index import Index
+from .leftovers import Leftovers
 from .preparing import Preparation, Prepared
 from .recovery import adopt
 from .scanner import Scanner
-from .staging import StagedBatch, clear
+from .staging import StagedBatch
 
 BatchKey: TypeAlias = tuple[int, int]
 MS = 1_000_000
@@ -47,10 +48,16 @@ class TreeStore:
         self.options = options
         self.node_name = node_name
         self.unsettled: set[TreePath] = set()
-        """What changed while it was looked at, or could not be read: to be scanned again soon."""
+        """What changed while it was looked at: to be scanned again soon."""
+        self.unreadable: dict[TreePath, str] = {}
+        """What could not be looked at, and why: trying again soon is no use, each scan of the whole tree tries."""
         self._index = index
         self._guard = guard
         self._ignore = Ignore(options.ignore)
+        self.ignored = IgnoredDirectories(self._ignore)
+        """Which directories are not looked at; for the watcher."""
+        self._leftovers = Leftovers(index)
+        self._recovered = False
         self._batches: dict[BatchKey, StagedBatch] = {}
         self._seen: dict[TreePath, tuple[bytes, Observation]] = {}
 
@@ -62,13 +69,8 @@ class TreeStore:
         """
         index = Index(state_dir / "trees" / f"{name}.db")
         store = cls(index, Guard(root, index), options, node_name)
-        try:
-            beneath = store._guard.check()
-        except Paused:
-            index.close_journal(None)  # versions may be made anew by the next scan; nothing else is lost
-            return store
-        clear(beneath)
-        adopt(index, beneath)
+        with suppress(Paused):
+            store._recover(store._guard.check(), at_start=True)
         return store
 
     @property
@@ -97,23 +99,22 @@ class TreeStore:
             return paused.reason
         return None
 
-    def ignored(self, path: TreePath) -> bool:
-        """Whether a directory is not looked at; for the watcher."""
-        return self._ignore(path, True) or self._ignore.any_above(path)
-
     def scan(self, paths: Iterable[TreePath] | None) -> list[Observation]:
         """Look at these paths (None: all); what differs from the index, parents first."""
         with self._trusted() as beneath:
             if self._ignore.refresh(beneath):
                 paths = None
+                self.ignored.changed()
             scanner = Scanner(beneath, self._index, self._ignore)
             if paths is None:
                 found = scanner.whole()
-                self.unsettled = found.unsettled
+                self.unsettled, self.unreadable = found.unsettled, found.unreadable
             else:
                 paths = set(paths)
                 found = scanner.some(paths)
                 self.unsettled = (self.unsettled - paths) | found.unsettled
+                kept = {path: why for path, why in self.unreadable.items() if path not in paths}
+                self.unreadable = kept | found.unreadable
             if any(seen.deleted for seen in found.observations):
                 self._guard.check()  # what vanished with its disk was not deleted
             self._seen.update(found.signatures)
@@ -138,12 +139,13 @@ class TreeStore:
         """Stage what is at hand of a batch; which chunks (by their place in the list) are missing."""
         with self._trusted() as beneath:
             entries = list(entries)
-            self.discard(key)
+            self._end(key, keep=False)
+            self._leftovers.set_aside(beneath, _label(key))
             self._index.journal(_label(key), entries)
             batch = self._batches[key] = StagedBatch(beneath, _label(key))
             batch.journaled = {entry.path: entry for entry in entries}
             with Directories(beneath) as directories:
-                return Preparation(self._index, batch, directories).run(entries, chunks)
+                return Preparation(self._index, batch, directories, self._leftovers).run(entries, chunks)
 
     def store(self, key: BatchKey, chunks: Iterable[tuple[int, bytes]]) -> None:
         """Write received chunks; durable once the batch is complete. A batch that is not known is passed over."""
@@ -153,7 +155,8 @@ class TreeStore:
                 return
             for number, data in chunks:
                 batch.write(number, data)
-            if not batch.missing:
+            batch.received = True
+            if batch.complete:
                 batch.sync()
 
     def commit(self, key: BatchKey, targets: Iterable[Target]) -> CommitResult:
@@ -171,14 +174,14 @@ class TreeStore:
             for entry, _ in records:
                 self._seen.pop(entry.path, None)
             self._batches.pop(key).close()
+            self._leftovers.forget(beneath, (entry.path for entry, _ in records))
             return result
 
     def discard(self, key: BatchKey) -> None:
-        """Forget what was staged for a batch."""
-        batch = self._batches.pop(key, None)
-        if batch is not None:
-            batch.close()
-            self._index.close_journal(_label(key))
+        """Forget a batch. What was received for it is kept a while, in case another batch brings the same content."""
+        with self._index_errors():
+            batch = self._batches.get(key)
+            self._end(key, keep=batch is not None and batch.received)
 
     def read_chunks(self, wanted: Iterable[tuple[int, TreePath, int, int, bytes]]) -> list[tuple[int, bytes | None]]:
         """Read chunks (number, path, offset, length, hash) of the tree's files; None where they are no longer there."""
@@ -199,25 +202,52 @@ class TreeStore:
         return found
 
     def close(self) -> None:
-        """Let go of everything; what is staged is forgotten."""
-        for key in list(self._batches):
-            self._batches.pop(key).close()
+        """Let go of everything. Batches that have not ended stay in the journal, and on disk, for the next start."""
+        for batch in self._batches.values():
+            batch.close(keep=batch.received)
+        self._batches.clear()
         self._guard.close()
         self._index.close()
 
     def _staged(self, key: BatchKey, beneath: Beneath) -> StagedBatch | None:
         batch = self._batches.get(key)
         if batch is not None and batch.beneath is not beneath:
-            self.discard(key)  # staged under a root that is not there any more
+            self._end(key, keep=False)  # staged under a root that is not there any more
             return None
         return batch
+
+    def _end(self, key: BatchKey, keep: bool) -> None:
+        batch = self._batches.pop(key, None)
+        if batch is not None:
+            batch.close(keep)
+            if keep:
+                self._leftovers.keep(batch)
+            self._index.close_journal(batch.label)
+
+    def _recover(self, beneath: Beneath, at_start: bool) -> None:
+        """See to what a crash cut short, as soon as the tree can be had.
+
+        Its versions are only adopted before anybody has read the index; later, the next scan makes new ones.
+        """
+        self._recovered = True
+        self._index.keep_journals()
+        if at_start:
+            adopt(self._index, beneath)
+        else:
+            self._index.close_journal(None)
+        self._leftovers.recover(beneath)
 
     @contextmanager
     def _trusted(self) -> Iterator[Beneath]:
         with self._index_errors():
             try:
-                yield self._guard.check()
+                beneath = self._guard.check()
+                if not self._recovered:
+                    self._recover(beneath, at_start=False)
+                yield beneath
             except OSError as error:
+                if no_room(error):
+                    self._leftovers.clear(beneath)
                 raise Paused(self._guard.note(error) or f"the tree cannot be used: {error}") from error
 
     @contextmanager

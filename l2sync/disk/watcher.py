@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import select
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from inotify_simple import INotify, flags
+from inotify_simple import Event, INotify, flags
 
 from l2sync.modtree import PRIVATE, ROOT, InvalidPath, TreePath, tree_path
 
 from .beneath import DIRECTORY, Beneath
+from .ignore import IgnoredDirectories
 
 _MASK = (
     flags.CLOSE_WRITE
@@ -45,6 +48,14 @@ class Watcher:
         self._beneath = Beneath(root)
         self._ignored = ignored
         self._inotify = INotify(nonblocking=True)
+        self._again = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._either = select.epoll()
+        for fd in (self._inotify.fileno(), self._again):
+            self._either.register(fd, select.EPOLLIN)
+        self._closing = threading.Lock()
+        self._closed = False
+        if isinstance(ignored, IgnoredDirectories):
+            ignored.listen(self._patterns_changed)
         self._paths: dict[int, TreePath] = {}
         self._numbers: dict[TreePath, int] = {}
         self.exhausted = False
@@ -67,7 +78,7 @@ class Watcher:
 
     def fileno(self) -> int:
         """For the event loop to wait on."""
-        return int(self._inotify.fileno())
+        return self._either.fileno()
 
     def watch(self, top: TreePath = ROOT) -> list[TreePath]:
         """Watch a directory and all below it; returns the directories that are newly watched."""
@@ -99,25 +110,60 @@ class Watcher:
         """What has happened since the last call; empty when nothing has. Never blocks."""
         touched: set[TreePath] = set()
         overflow = False
-        for event in self._inotify.read(timeout=0):
-            if event.mask & flags.Q_OVERFLOW:
-                overflow = True
-            elif event.mask & (flags.IGNORED | flags.DELETE_SELF):
-                self._ended(event.wd)
-            else:
-                path = self._path_of(event.wd, event.name)
-                if path is not None:
-                    touched.add(path)
-                    if event.mask & flags.ISDIR:
-                        self._directory_moved(path, event.mask, touched)
-        if overflow:
-            self.watch()
+        try:
+            if self._told_of_patterns():
+                touched.update(self._watch_anew())
+            for event in self._inotify.read(timeout=0):
+                overflow |= self._take(event, touched)
+            if overflow:
+                self.watch()
+        except OSError:
+            # A directory could not be watched for lack of memory or descriptors: what was read is not to be lost.
+            overflow = True
         return Touched(frozenset(touched), overflow)
 
     def close(self) -> None:
         """Stop watching."""
+        if isinstance(self._ignored, IgnoredDirectories):
+            self._ignored.unlisten(self._patterns_changed)
+        with self._closing:
+            self._closed = True
+            self._either.close()
+            os.close(self._again)
         self._inotify.close()
         self._beneath.close()
+
+    def _take(self, event: Event, touched: set[TreePath]) -> bool:
+        """Work in one event; True when it says that others were lost."""
+        if event.mask & flags.Q_OVERFLOW:
+            return True
+        if event.mask & (flags.IGNORED | flags.DELETE_SELF):
+            self._ended(event.wd)
+            return False
+        path = self._path_of(event.wd, event.name)
+        if path is not None:
+            touched.add(path)
+            if event.mask & flags.ISDIR:
+                self._directory_moved(path, event.mask, touched)
+        return False
+
+    def _patterns_changed(self) -> None:
+        """Other directories are ignored now. Called in the thread that scans: only makes `fileno` readable."""
+        with self._closing:
+            if not self._closed:
+                os.eventfd_write(self._again, 1)
+
+    def _told_of_patterns(self) -> bool:
+        try:
+            return os.eventfd_read(self._again) > 0
+        except BlockingIOError:
+            return False
+
+    def _watch_anew(self) -> list[TreePath]:
+        for path in [path for path in self._numbers if path != ROOT and self._ignored(path)]:
+            if path in self._numbers:
+                self._forget(path)
+        return self.watch()
 
     def _directory_moved(self, path: TreePath, mask: int, touched: set[TreePath]) -> None:
         if mask & flags.MOVED_FROM:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from inotify_simple import INotify
 
 from l2sync.disk import Settler, Touched, Watcher
 from l2sync.modtree import TreePath
+
+from .conftest import Replica
 
 MS = 1_000_000
 
@@ -91,6 +95,77 @@ def test_exhausted_watches_are_told_with_their_remedy(tmp_path: Path, monkeypatc
     watcher = Watcher(tmp_path)
     assert watcher.watch() == [] and watcher.exhausted
     assert "fs.inotify.max_user_watches" in (watcher.warning or "")
+    watcher.close()
+
+
+def readable(watcher: Watcher) -> bool:
+    return bool(select.select([watcher], [], [], 0)[0])
+
+
+def test_the_event_loop_hears_of_events_until_they_are_read(watcher: Watcher, tmp_path: Path) -> None:
+    assert not readable(watcher)
+    (tmp_path / "f").touch()
+    assert readable(watcher)
+    watcher.read()
+    assert not readable(watcher)
+
+
+def test_directories_no_longer_ignored_are_watched_and_others_no_more(replica: Callable[..., Replica]) -> None:
+    a = replica("a")
+    for name in ("build", "cache"):
+        (a.root / name / "deep").mkdir(parents=True)
+    (a.root / ".l2syncignore").write_text("build/\n")
+    a.scan()
+    watcher = Watcher(a.root, a.store.ignored)
+    assert set(watcher.watch()) == {b"", b"cache", b"cache/deep"}
+    (a.root / ".l2syncignore").write_text("cache/\n")
+    watcher.read()
+    assert not readable(watcher)
+    a.scan(b".l2syncignore")
+    assert readable(watcher)
+    assert {b"build", b"build/deep"} <= watcher.read().paths
+    (a.root / "build" / "deep" / "f").touch()
+    (a.root / "cache" / "deep" / "f").touch()
+    assert watcher.read().paths == {b"build/deep/f"}
+    watcher.close()
+    (a.root / ".l2syncignore").unlink()
+    a.scan()
+
+
+def test_events_survive_a_directory_that_cannot_be_watched(
+    watcher: Watcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "f").touch()
+    (tmp_path / "n").mkdir()
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(INotify, "add_watch", refuse)
+    touched = watcher.read()
+    assert touched.overflow and b"f" in touched.paths
+
+
+@pytest.mark.slow
+def test_nothing_made_in_a_hurry_is_missed(replica: Callable[..., Replica]) -> None:
+    a = replica("a")
+    watcher = Watcher(a.root, a.store.ignored)
+    watcher.watch()
+    a.scan()
+    touched: set[bytes] = set()
+    makers = [
+        subprocess.Popen(
+            ["sh", "-c", f"for i in 1 2 3 4 5 6 7 8; do mkdir -p {top}/$i/x/y; echo $i > {top}/$i/x/y/f; done"],
+            cwd=a.root,
+        )
+        for top in "abc"
+    ]
+    while any(maker.poll() is None for maker in makers):
+        touched |= watcher.read().paths
+        a.scan(*touched)
+        touched.clear()
+    a.scan(*watcher.read().paths, b"")
+    assert a.store.scan(None) == []
     watcher.close()
 
 

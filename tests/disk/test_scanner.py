@@ -1,0 +1,139 @@
+"""What a scan makes of trouble: it says what it could not look at, and calls nothing deleted for it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from l2sync.disk import scanner as scanning
+from l2sync.disk.chunker import Unsettled, hash_file
+from l2sync.modtree import Kind, TreePath
+
+from .conftest import Replica
+
+
+def path(text: str) -> TreePath:
+    return TreePath(text.encode())
+
+
+@pytest.fixture
+def a(replica: Callable[..., Replica]) -> Replica:
+    made = replica("a")
+    (made.root / "d").mkdir()
+    (made.root / "d" / "f").write_text("f")
+    (made.root / "g").write_text("g")
+    made.scan()
+    return made
+
+
+@pytest.mark.parametrize("paths", [None, [path("g")]])
+def test_a_file_that_cannot_be_read_is_named_and_not_missed(
+    a: Replica, monkeypatch: pytest.MonkeyPatch, paths: list[TreePath] | None
+) -> None:
+    (a.root / "g").write_text("changed")
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scanning, "hash_file", broken)
+        assert a.store.scan(paths) == []
+    assert a.store.unreadable == {path("g"): "Input/output error"}
+    assert a.store.unsettled == set(), "it is not tried again at once"
+    assert [seen.path for seen in a.store.scan(paths)] == [b"g"]
+    assert a.store.unreadable == {}
+
+
+def test_a_passing_trouble_is_looked_at_again_soon(a: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    (a.root / "g").write_text("changed")
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scanning, "hash_file", broken)
+        assert a.store.scan(None) == []
+    assert a.store.unsettled == {path("g")} and a.store.unreadable == {}
+
+
+def test_what_is_in_a_directory_that_cannot_be_listed_is_not_missed(
+    a: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.scandir
+
+    def broken(fd: int) -> object:
+        if os.readlink(f"/proc/self/fd/{fd}").endswith("/d"):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", broken)
+        assert a.store.scan(None) == []
+        assert a.store.scan([path("d")]) == []
+    assert a.store.unreadable == {path("d"): "Input/output error"}
+
+
+def test_a_large_file_that_is_being_written_is_given_up_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "log"
+    file.write_bytes(bytes(10 << 20))
+    real, reads = os.pread, []
+
+    def written(fd: int, size: int, offset: int) -> bytes:
+        reads.append(offset)
+        os.utime(file)
+        return real(fd, size, offset)
+
+    monkeypatch.setattr(os, "pread", written)
+    directory = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(Unsettled):
+        hash_file(b"log", directory)
+    os.close(directory)
+    assert len(reads) == 1
+
+
+def test_a_file_system_that_refuses_noatime_is_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "f").write_text("f")
+    real = os.open
+
+    def refuse(name: bytes, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if flags & os.O_NOATIME:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        return real(name, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", refuse)
+    directory = real(tmp_path, os.O_RDONLY)
+    assert hash_file(b"f", directory)[0].st_size == 1
+    os.close(directory)
+
+
+@pytest.fixture
+def mounted(a: Replica) -> Iterator[Replica]:
+    place = a.root / "d"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], check=True)
+    yield a
+    subprocess.run(["umount", "-l", place], check=False)
+
+
+@pytest.mark.root
+def test_another_file_system_in_the_tree_is_not_entered(mounted: Replica) -> None:
+    (mounted.root / "d" / "other").write_text("not ours")
+    for paths in (None, [path("d")], [path("d/f")], [path("d/other")]):
+        assert all(seen.path == b"d" for seen in mounted.store.scan(paths)), paths
+        assert mounted.store.unsettled == set() and mounted.store.unreadable == {}
+    subprocess.run(["umount", mounted.root / "d"], check=True)
+    assert mounted.store.scan(None) == []
+
+
+def test_a_vanished_directory_takes_all_that_is_known_below_with_it(a: Replica) -> None:
+    (a.root / "d" / "e").mkdir()
+    (a.root / "d" / "e" / "x").touch()
+    a.scan()
+    subprocess.run(["rm", "-r", a.root / "d"], check=True)
+    seen = {seen.path: seen.kind for seen in a.store.scan([path("d/e/x")])}
+    gone = {path(one): Kind.TOMBSTONE for one in ("d", "d/e", "d/e/x", "d/f")}
+    assert seen == {**gone, path(""): Kind.DIR}
