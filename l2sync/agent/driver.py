@@ -25,6 +25,8 @@ _TURN = 3_000_000
 _RETRY_S = 1.0
 _QUEUE_FULL_S = 0.0005
 _BATCH = 64
+_BUSY = 3
+_GATHER_S = 0.002
 
 
 class Conductor(Protocol):
@@ -151,6 +153,9 @@ class Driver:
                     self.faults += 1
                     self._log.error("frame_not_understood", exc_info=error)
             self._wake.set()
+            if len(batch) >= _BUSY:
+                # Data is streaming: each waking costs more than a frame, so let some gather.
+                await trio.sleep(_GATHER_S)
 
     async def _recover(self, error: Exception) -> None:
         if self.link_down is None:

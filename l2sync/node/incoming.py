@@ -32,6 +32,8 @@ class Incoming:
     staged: bool = False
     released: bool = False
     committing: bool = False
+    wanted_at: int = 0
+    want_again: int = 0
 
     @property
     def number(self) -> int:

@@ -112,7 +112,8 @@ class Offering:
     def repair(self, peer: int, report: Repair, now: int) -> None:
         """A receiver reports on its reception."""
         batch = self.batches.get(report.batch)
-        if batch is not None:
+        # A report that was overtaken by its sender's own done would have it served again.
+        if batch is not None and batch.audience.get(peer) not in (Progress.STAGED, Progress.COMMITTED):
             batch.heard[peer] = now
             self.pacer.on_report(peer, report, now)
             batch.broadcaster.repair(peer, report, now)

@@ -17,6 +17,7 @@ from .tree import SharedTree
 
 _MOST_BATCHES_PER_PEER = 64
 _FAILED_TOLD = 50
+_WANT_AGAIN = 1_000_000_000
 
 
 class Receiving:
@@ -134,6 +135,8 @@ class Receiving:
     def want(self, batch: Incoming) -> None:
         """Tell the origin which chunks are lacking."""
         assert batch.assembler is not None
+        batch.wanted_at = self._now
+        batch.want_again = min(max(2 * batch.want_again, _WANT_AGAIN), self.ctx.settings.stage_timeout)
         ranges = tuple(batch.assembler.missing_ranges())[:8000]
         self.ctx.cluster.send(Kind.WANT, Want(batch.number, ranges).pack(), self._now, batch.peer)
 
@@ -262,9 +265,16 @@ class Receiving:
         for batch in list(self.batches.values()):
             if batch.assembler is not None and not batch.staged:
                 self._report_reception(batch, now)
+                # The origin may have closed a generation that did not reach us: ask by chunk, not by symbol.
+                if now >= self._want_due(batch):
+                    self.want(batch)
             idle = now - self._touched.get(batch.key, now)
             if batch.released and not batch.staged and idle > self.ctx.settings.late_timeout:
                 self._drop(batch)
+
+    def _want_due(self, batch: Incoming) -> int:
+        assert batch.assembler is not None
+        return max(batch.wanted_at, batch.assembler.last_data) + max(batch.want_again, _WANT_AGAIN)
 
     def _report_reception(self, batch: Incoming, now: int) -> None:
         assert batch.assembler is not None
@@ -281,9 +291,10 @@ class Receiving:
             return None
         for batch in self.batches.values():
             if batch.assembler is not None and not batch.staged:
-                at = batch.assembler.next_deadline()
-                if at is not None and (due is None or at < due):
-                    due = at
+                report = batch.assembler.next_deadline()
+                want = self._want_due(batch)
+                at = want if report is None else min(report, want)
+                due = at if due is None else min(due, at)
         return due
 
     def tell_time(self, now: int) -> None:

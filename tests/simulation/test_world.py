@@ -286,3 +286,21 @@ def test_a_quick_restart_is_no_second_node() -> None:
     world.run(4 * SECOND)
     settled(world)
     assert host.node is not None and host.node.refused is None
+
+
+def test_a_receiver_whose_generation_the_origin_has_closed_gets_its_chunks_all_the_same() -> None:
+    world = World(3, 1, Rules(rate=1_000_000_000))
+    a, b, _ = world.hosts
+    world.start()
+    settled(world)
+    world.write(a, b"big", Random(1).randbytes(1_000_000))
+    node = a.node
+    assert node is not None
+    assert world.run(5 * SECOND, lambda: node.counters["frames_out_data"] > 200)
+    batch = next(iter(node.offering.batches.values()))
+    for peer in list(batch.audience):
+        batch.broadcaster.forget(peer)
+    batch.broadcaster._open.clear()
+    batch.broadcaster._in_open.clear()
+    settled(world)
+    assert contents(b)[b"big"] == Random(1).randbytes(1_000_000)
