@@ -136,7 +136,7 @@ def test_a_receiver_that_says_nothing_does_not_stop_the_others() -> None:
 
 
 def test_a_chunk_that_is_not_what_its_hash_says_is_refused() -> None:
-    table, data = batch(b"right" * 100)
+    table, _ = batch(b"right" * 100)
     wrong = Channel(table, {0: b"wrong" * 100}, 1)
     assert not wrong.run(lambda number, serial: False, seconds=1)
     assert wrong.got[0] == {} and wrong.receivers[0].refused > 0
@@ -208,4 +208,4 @@ def test_a_receiver_that_stands_still_is_found_and_no_longer_counts() -> None:
     segment.run(0.5)
     segment.frozen = {2}
     through, _ = segment.run(4)
-    assert segment.pacer.laggards() == {2} and through > 0.8 * 12_500_000
+    assert segment.pacer.laggards() == {2} and through > 0.7 * 12_500_000
