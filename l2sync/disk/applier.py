@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterable
@@ -179,7 +180,7 @@ class Applier:
             return
         directory = self._enter(job)
         if job.staged is None:
-            set_attributes(job.entry, name(job.path), directory, job.status)
+            self._change_attributes(job, directory)
         else:
             try:
                 put(job.staged, self._batch.fd, name(job.path), directory, job.status)
@@ -191,6 +192,15 @@ class Applier:
             if was_directory:
                 self._directories.forget(job.path)
         self._ended.append(job)
+
+    def _change_attributes(self, job: Job, directory: int) -> None:
+        try:
+            set_attributes(job.entry, name(job.path), directory, job.status)
+        except (OSError, ValueError, OverflowError):
+            if job.before is not None:  # else half of them would be taken for the user's doing
+                with contextlib.suppress(OSError):
+                    set_attributes(job.before, name(job.path), directory)
+            raise
 
     def _remove(self, job: Job) -> None:
         was_directory = job.before is not None and job.before.kind is Kind.DIR
@@ -227,7 +237,14 @@ class Applier:
         self._fail(job, "the directory holds files that are not kept in sync")
 
     def _finish_directory(self, job: Job) -> None:
-        set_open_attributes(job.entry, self._directories.get(job.path))
+        directory = self._directories.get(job.path)
+        try:
+            set_open_attributes(job.entry, directory)
+        except (OSError, ValueError, OverflowError):
+            if job.before is not None and job.before.kind is Kind.DIR:
+                with contextlib.suppress(OSError):
+                    set_open_attributes(job.before, directory)
+            raise
         self._touched.setdefault(job.path, None)
         self._ended.append(job)
 

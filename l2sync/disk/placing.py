@@ -63,11 +63,11 @@ def take(child: bytes, directory: int, spare: bytes, area: int, expected: os.sta
         return
     try:
         _judge(spare, area, expected)
-    except Raced:
+        os.unlink(spare, dir_fd=area)
+    except (OSError, Raced):
         with contextlib.suppress(FileExistsError):  # the user has made another one already
             rename_beneath(spare, area, child, directory, RENAME_NOREPLACE)
         raise
-    os.unlink(spare, dir_fd=area)
 
 
 def _put_new(staged: bytes, area: int, child: bytes, directory: int) -> None:

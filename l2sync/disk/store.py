@@ -29,6 +29,7 @@ from .staging import StagedBatch
 
 BatchKey: TypeAlias = tuple[int, int]
 MS = 1_000_000
+_OUR_FAULT = (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.NotSupportedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +255,9 @@ class TreeStore:
     def _index_errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, _OUR_FAULT):
+                raise
             raise Paused(f"the index cannot be used: {error}") from error
 
 

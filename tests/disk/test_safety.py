@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from l2sync.disk import Paused
+from l2sync.disk import Paused, placing
+from l2sync.disk.index import Index
 from l2sync.modtree import Kind, TreePath
 
 from .conftest import Replica, differences
@@ -287,3 +290,56 @@ def test_a_commit_that_met_a_full_disk_can_be_made_again(synced: Pair, monkeypat
     assert b.store.health() is None
     assert not b.receive(a, [a.entries[path("l")], a.entries[path("")]]).failed
     assert differences(a, b) == []
+
+
+@pytest.mark.parametrize("call", ["stat", "unlink"])
+def test_a_removal_that_fails_leaves_the_file(synced: Pair, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    a, b = synced
+    os.unlink(a.root / "g")
+    made = a.scan()
+    key, entries = b.stage(a, made)
+    real = getattr(os, call)
+
+    def broken(target: object, *args: object, **options: object) -> object:
+        if isinstance(target, bytes) and target != b"g" and options.get("dir_fd") is not None and target.isalnum():
+            raise OSError(errno.EIO, "Input/output error")
+        return real(target, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(placing.os, call, broken)
+        assert b.commit(key, entries).failed == {path("g"): "Input/output error"}
+    assert (b.root / "g").read_text() == "old g"
+    assert [seen.path for seen in b.store.scan(None) if seen.kind is not Kind.DIR] == []
+
+
+def test_attributes_that_fail_halfway_are_taken_back(synced: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = synced
+    os.chmod(a.root / "g", 0o600)
+    os.chmod(a.root / "d", 0o711)
+    made = a.scan()
+    key, entries = b.stage(a, made)
+    real, failing = os.utime, [True, True]
+
+    def broken(*args: object, **options: object) -> None:
+        if failing:
+            failing.pop()
+            raise OSError(errno.EIO, "Input/output error")
+        real(*args, **options)  # type: ignore[call-overload]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "utime", broken)
+        assert set(b.commit(key, entries).failed) == {path("g")}
+    assert b.store.scan(None) == []
+    assert not b.receive(a, made).failed
+    assert differences(a, b) == []
+
+
+def test_a_broken_index_pauses(synced: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, b = synced
+
+    def broken(*_: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr(Index, "alive", broken)
+    with pytest.raises(Paused, match="malformed"):
+        b.store.scan(None)
