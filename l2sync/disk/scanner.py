@@ -44,6 +44,7 @@ class Scanner:
         self._found = Findings()
         self._known: dict[TreePath, bytes] = {}
         self._visited: set[TreePath] = set()
+        self._listed: set[TreePath] = set()
         self._turned: set[TreePath] = set()
         """Known things that are of another kind now."""
         self._gone: set[TreePath] = set()
@@ -67,6 +68,8 @@ class Scanner:
             for path in sorted(wanted):
                 if path not in self._visited:
                     self._look_at(path, directories)
+                elif path not in self._listed:
+                    self._list_too(path, directories)
         return self._done()
 
     # --- single paths -----------------------------------------------------------------------------
@@ -94,6 +97,16 @@ class Scanner:
             self._look_into(path, was_there)
         elif was_there:
             self._gone_below(path)
+
+    def _list_too(self, path: TreePath, directories: Directories) -> None:
+        """A path that was looked at as a child of another: if it is a directory, its own children count as well."""
+        try:
+            status = directories.stat(path)
+        except OSError as error:
+            self._trouble(path, error)
+            return
+        if status is not None and kind_of(status) is Kind.DIR:
+            self._look_into(path, path in self._known)
 
     def _vanished(self, path: TreePath, directories: Directories) -> None:
         """Nothing stands at ``path``; perhaps the directory it was in is gone too, and the one above."""
@@ -149,6 +162,7 @@ class Scanner:
         waiting = [top]
         while waiting:
             path = waiting.pop()
+            self._listed.add(path)
             try:
                 fd = self._beneath.open(path, DIRECTORY)
             except OSError as error:

@@ -203,3 +203,11 @@ def test_nothing_touched_is_forgotten_or_late(events: list[tuple[bytes, int]]) -
         deadline = settler.next_deadline()
         assert deadline is not None and deadline <= min(first.values()) + 210 * MS
     assert set(settler.due(now + 210 * MS)) == set(first)
+
+
+def test_a_directory_that_is_named_with_the_one_above_it_is_listed_too(replica: Callable[..., Replica]) -> None:
+    a = replica("a")
+    (a.root / "x/y").mkdir(parents=True)
+    a.scan()
+    (a.root / "x/y/f").write_text("made before y was watched")
+    assert [entry.path for entry in a.scan(b"x", b"x/y")] == [b"x/y", b"x/y/f"]
