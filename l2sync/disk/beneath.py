@@ -82,8 +82,10 @@ class Beneath:
         return open_beneath(self.fd, path, flags, mode)
 
     def close(self) -> None:
-        """Let go of the root."""
-        os.close(self.fd)
+        """Let go of the root; whoever still holds this object is refused (EBADF)."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 class Directories:

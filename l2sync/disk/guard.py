@@ -91,6 +91,7 @@ class Guard:
         if found == wanted:
             return
         if self._index.populated():
+            self.close()  # a root that is held open cannot be unmounted
             what = "is not marked" if found is None else "carries the mark of another tree"
             file = self._root / os.fsdecode(MARKER)
             raise Paused(

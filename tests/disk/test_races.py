@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -196,3 +197,37 @@ def test_a_target_that_no_file_system_can_hold_fails_alone(synced: Pair) -> None
     result = b.receive(a, entries)
     assert list(result.failed) == [path("l")]
     assert (b.root / "f").read_text() == "theirs"
+
+
+@pytest.mark.slow
+def test_a_directory_swapped_for_a_link_again_and_again_leads_nowhere(synced: Pair, tmp_path: Path) -> None:
+    a, b = synced
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "f").write_text("secret")
+    (a.root / "d" / "f").write_text("0")
+    b.mirror(a)
+    os.symlink(outside, tmp_path / "link")
+    stop = threading.Event()
+
+    def swap() -> None:
+        while not stop.is_set():
+            placing.rename_beneath(os.fsencode(tmp_path / "link"), -100, os.fsencode(b.root / "d"), -100, 2)
+
+    attacker = threading.Thread(target=swap)
+    attacker.start()
+    try:
+        for number in range(40):
+            (a.root / "d" / "f").write_text(f"evil {number}")
+            (a.root / "d" / f"n{number}").write_text("evil")
+            if number % 3 == 2:
+                os.unlink(a.root / "d" / f"n{number - 1}")
+            b.mirror(a)
+            b.scan()
+    finally:
+        stop.set()
+        attacker.join()
+    assert [one.name for one in outside.iterdir()] == ["f"]
+    assert (outside / "f").read_text() == "secret"
+    status = os.stat(outside / "f")
+    assert (status.st_nlink, status.st_mode & 0o777) == (1, 0o644)

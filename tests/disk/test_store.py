@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -9,7 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from l2sync.disk import TreeOptions
 from l2sync.modtree import Kind, TreePath
 
 from .conftest import Replica, differences
@@ -271,3 +275,48 @@ def mutate(root: Path, rng: random.Random) -> None:
             os.symlink(rng.choice("abc"), new)
         case 6 if not place.is_symlink():
             os.chmod(place, rng.choice([0o700, 0o755, 0o644]))
+
+
+_names = st.binary(min_size=1, max_size=12).map(lambda raw: raw.replace(b"/", b"\n").replace(b"\0", b" "))
+_paths = st.lists(_names.filter(lambda name: name not in (b".", b"..", b".l2sync")), min_size=1, max_size=4)
+
+
+@pytest.mark.slow
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(
+    paths=st.lists(_paths, max_size=8),
+    size=st.integers(0, 300_000),
+    mtime=st.integers(-(1 << 31) * 1_000_000_000, (1 << 33) * 1_000_000_000),
+    mode=st.integers(0, 0o7777),
+    owner=st.tuples(st.integers(0, (1 << 32) - 2), st.integers(0, (1 << 32) - 2)),
+)
+def test_names_of_any_bytes_and_attributes_of_any_kind_arrive(
+    tmp_path_factory: pytest.TempPathFactory,
+    paths: list[list[bytes]],
+    size: int,
+    mtime: int,
+    mode: int,
+    owner: tuple[int, int],
+) -> None:
+    base = tmp_path_factory.mktemp("any")
+    a, b = Replica(base, "a", TreeOptions()), Replica(base, "b", TreeOptions())
+    b.scan()
+    for number, parts in enumerate(paths):
+        with contextlib.suppress(FileExistsError, NotADirectoryError, IsADirectoryError):
+            place = os.path.join(os.fsencode(a.root), *parts)
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            if number % 3:
+                Path(os.fsdecode(place)).write_bytes(bytes(size))
+                os.chown(place, *owner)
+                os.chmod(place, mode)
+            else:
+                os.symlink(b"/".join(parts), place)
+                os.chown(place, *owner, follow_symlinks=False)
+            os.utime(place, ns=(0, mtime), follow_symlinks=False)
+    result = b.mirror(a)
+    assert not result.changed and not result.failed
+    assert differences(a, b) == []
+    assert b.store.scan(None) == [] and a.store.scan(None) == []
+    for one in (a, b):
+        one.store.close()
+    shutil.rmtree(base)
