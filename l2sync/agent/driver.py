@@ -153,8 +153,8 @@ class Driver:
                     self.faults += 1
                     self._log.error("frame_not_understood", exc_info=error)
             self._wake.set()
-            if len(batch) >= _BUSY:
-                # Data is streaming: each waking costs more than a frame, so let some gather.
+            if _BUSY <= len(batch) < _BATCH:
+                # Data is streaming: each waking costs more than a frame, so let some gather, unless more wait already.
                 await trio.sleep(_GATHER_S)
 
     async def _recover(self, error: Exception) -> None:
