@@ -83,6 +83,7 @@ class Membership:
         self._offered = NOID
         self._taken: set[int] = set()
         self._echoes: dict[int, bytes] = {}
+        self._names: dict[int, str] = {}
         self._unanswered: set[int] = set()
         self._tries = 0
         self._hello_at: int | None = None
@@ -197,7 +198,7 @@ class Membership:
                     self._offered = newcomer.id
                 for low, high in message.taken:
                     self._taken.update(range(low, min(high, low + 4096) + 1))
-            self._echoes[header.session] = message.nonce
+            self._echoes[header.session], self._names[header.session] = message.nonce, message.name
             if self.active:
                 self._unanswered.add(header.session)
                 self._registering_since = now
@@ -214,10 +215,12 @@ class Membership:
         if holder is not None and holder.name != name and holder.state is PeerState.ONLINE:
             return None
         for peer in list(self.hub.sessions.values()):
-            if peer.name == name or (holder is peer and holder.name != name):
-                self.offline(peer, "came back in a new session" if peer.name == name else "lost its id", now)
+            if peer.name == name:
+                self.offline(peer, "came back in a new session", now)
                 self.hub.retire(peer.session)
-                self.hub.peers.pop(peer.id, None)
+                self._free_id(peer)
+        if holder is not None and holder.name != name:
+            self._lose_id(holder, now)
         peer = Peer(header.src, name, header.session, nonce, RoundTrip(self.hub.settings), address=address, since=now)
         peer.last_seen = now
         self.hub.sessions[header.session] = peer
@@ -317,9 +320,7 @@ class Membership:
             return False
         if holder.state is PeerState.ONLINE:
             self.hub.emit(Kind.REJ, Rej(RejReason.ID_TAKEN, holder.session & 0xFFFFFFFF, "the id is taken").pack())
-        self.offline(holder, "lost its id", now)
-        self.hub.sessions.pop(holder.session, None)
-        self.hub.peers.pop(holder.id, None)
+        self._lose_id(holder, now)
         return True
 
     def _keeps(self, holder: int, since: int, session: int, now: int) -> bool:
@@ -375,13 +376,10 @@ class Membership:
             return
         if header.session in self.hub.retired:
             return
-        candidate = self._candidates.get(header.session)
-        if peer is None and candidate is not None and candidate.name and candidate.name != "?":
-            peer = self._place(header, candidate.name, candidate.nonce, now, address)
-        if peer is None:
-            nonce = self._echoes.get(header.session, b"")
-            peer = self._place(header, self._name_by_id(header.src), nonce, now, address)
-        if peer is None:
+        if peer is None and header.session in self._names:
+            nonce = self._echoes[header.session]
+            peer = self._place(header, self._names[header.session], nonce, now, address)
+        if peer is None or not self._follow(peer, header.src, now):
             return
         self._unanswered.discard(header.session)
         if peer.state is not PeerState.ONLINE:
@@ -391,12 +389,31 @@ class Membership:
             self._online(peer, registration.base, now)
         self._settle(now)
 
-    def _name_by_id(self, node: int) -> str:
-        return next((name for name, known in self.hub.registry.items() if known == node), f"node{node}")
+    def _follow(self, peer: Peer, node: int, now: int) -> bool:
+        """Whether the peer holds this id now, where it said so; a living holder comes first."""
+        if peer.id == node:
+            return True
+        holder = self.hub.peers.get(node)
+        if holder is not None and holder.state is PeerState.ONLINE:
+            return False
+        if holder is not None:
+            self._lose_id(holder, now)
+        self._rename(peer, node, now)
+        return True
+
+    def _lose_id(self, peer: Peer, now: int) -> None:
+        """Another holds its id. The session may live on under an id not heard of yet: it is not over."""
+        self.offline(peer, "lost its id", now)
+        self._free_id(peer)
+        peer.id = NOID
+
+    def _free_id(self, peer: Peer) -> None:
+        if self.hub.peers.get(peer.id) is peer:
+            del self.hub.peers[peer.id]
 
     def _rename(self, peer: Peer, node: int, now: int) -> None:
         self.offline(peer, "took another id", now)
-        self.hub.peers.pop(peer.id, None)
+        self._free_id(peer)
         peer.id, peer.since = node, now
         self.hub.peers[node] = peer
         self.hub.remember(peer.name, node)

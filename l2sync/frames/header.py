@@ -5,8 +5,8 @@ Ethernet's minimum, and the cipher needs to know where the body ends.
 """
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from construct import Bytes, Const, Int8ub, Int16ub, Int64ub, Struct
 
@@ -65,8 +65,7 @@ OVERHEAD = HEADER_SIZE + TAG_SIZE
 _KINDS = frozenset(int(kind) for kind in Kind)
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """A frame's header, of which nothing is proven until the body has been opened with it."""
 
     kind: int
