@@ -34,6 +34,8 @@ class Desk:
         """Scans asked for that have not ended."""
         self.on_unsettled: Callable[[Iterable[TreePath]], None] = lambda paths: None
         """Hears what changed while it was looked at, and is to be looked at again."""
+        self._unreadable: dict[TreePath, str] = {}
+        """As the node heard it last."""
         self._report = report
         self._log = structlog.get_logger().bind(tree=name)
 
@@ -64,6 +66,7 @@ class Desk:
         """Look at these paths (None: all); the node hears what differs, then ``done`` how much, or why not."""
         wanted = None if paths is None else list(paths)
         unsettled: set[TreePath] = set()
+        unreadable: dict[TreePath, str] = {}
         self.scanning += 1
 
         def finish(result: outcome.Outcome[list[Observation]]) -> None:
@@ -75,8 +78,9 @@ class Desk:
                 if done is not None:
                     done(error)
                 return
-            if self.paused_reason is None and (seen or wanted is None):
-                self._report(api.Observed(self.name, tuple(seen), wanted is None))
+            if self.paused_reason is None and (seen or wanted is None or unreadable != self._unreadable):
+                self._unreadable = unreadable
+                self._report(api.Observed(self.name, tuple(seen), wanted is None, unreadable))
             if unsettled:
                 self.on_unsettled(unsettled)
             if done is not None:
@@ -85,6 +89,7 @@ class Desk:
         def look() -> list[Observation]:
             found = self.store.scan(wanted)
             unsettled.update(self.store.unsettled)
+            unreadable.update(self.store.unreadable)
             return found
 
         self.worker.post(look, finish)

@@ -12,6 +12,7 @@ from rich.text import Text
 from .view import LockView, NodeView, PeerView, StatusView, TreeView
 
 _TRAFFIC = re.compile(r"(frames|bytes)_(in|out)_(\w+)")
+_DOING = {"apply": "cannot be brought up to date", "read": "cannot be read"}
 _STATE_STYLES = {"online": "green", "in sync": "green", "offline": "red", "paused": "red"}
 
 
@@ -66,9 +67,12 @@ def _trees(trees: Iterable[TreeView]) -> Table:
 
 
 def _failing(tree: TreeView) -> Table:
-    table = _table(f"{tree.name}: not brought up to date", "path", "why")
+    more = tree.failing_count - len(tree.failing)
+    title = f"{tree.name}: in trouble here" + (f" (and {more:,} more)" if more > 0 else "")
+    table = _table(title, "path", "what", "why", "tried again")
     for failure in tree.failing:
-        table.add_row(Text(failure.path), Text(failure.reason))
+        again = "" if failure.retry_s is None else "soon" if not failure.retry_s else f"in {failure.retry_s} s"
+        table.add_row(Text(failure.path), _DOING.get(failure.doing, failure.doing), Text(failure.reason), again)
     return table
 
 

@@ -27,6 +27,8 @@ class PeerView(msgspec.Struct, frozen=True):
 class FailureView(msgspec.Struct, frozen=True):
     path: str = ""
     reason: str = ""
+    doing: str = ""
+    retry_s: int | None = None
 
 
 class TreeView(msgspec.Struct, frozen=True):
@@ -40,6 +42,7 @@ class TreeView(msgspec.Struct, frozen=True):
     paused_reason: str | None = None
     conflicts: int = 0
     failing: tuple[FailureView, ...] = ()
+    failing_count: int = 0
 
 
 class LockView(msgspec.Struct, frozen=True):

@@ -159,7 +159,7 @@ class Applier:
         if job.keeps_content:
             return
         if not self._sources.supply(job):
-            self._fail(job, "its content is not at hand")
+            self._fail(job, self._batch.broken.get(job.path, "its content is not at hand"))
 
     # --- the steps --------------------------------------------------------------------------------
 
@@ -329,7 +329,10 @@ class Applier:
             self._fail(job, str(error))
         except OSError as error:
             self._note(error)
-            if error.errno in NOT_THERE and self._lost_above(job.path):
+            above = self._result.failed.get(parent(job.path))
+            if error.errno in NOT_THERE and above is not None:
+                self._fail(job, f"the directory above it could not be made: {above.rpartition(': ')[2]}")
+            elif error.errno in NOT_THERE and self._lost_above(job.path):
                 self._result.changed.append(job.path)
                 self._jobs.pop(job.path, None)
             else:

@@ -13,7 +13,8 @@ from .index import Index
 
 MARKER = PRIVATE + b"/id"
 _PROBE = b"probe"
-_ROOM = 4 << 20
+RESERVE = 4 << 20
+"""Bytes without which a tree is taken for full."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -111,7 +112,7 @@ class Guard:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
                 fd = os.open(_PROBE, flags, 0o600, dir_fd=directory)
                 try:
-                    os.posix_fallocate(fd, 0, _ROOM)
+                    os.posix_fallocate(fd, 0, RESERVE)
                 finally:
                     os.close(fd)
                     os.unlink(_PROBE, dir_fd=directory)

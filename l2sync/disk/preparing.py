@@ -17,6 +17,7 @@ from .guard import pausing
 from .index import Index, Place
 from .leftovers import Leftovers
 from .look import same_content, signature
+from .room import too_large
 from .staging import StagedBatch
 
 
@@ -41,7 +42,11 @@ class Preparation:
     def run(self, entries: list[Entry], chunks: list[Chunk]) -> Prepared:
         """Do it. Raises OSError where the tree itself is in trouble (full, read-only)."""
         numbers = {chunk.hash: number for number, chunk in enumerate(chunks)}
-        for entry in self._needing_content(entries):
+        needing = self._needing_content(entries)
+        self._failed.update(too_large(self._batch.fd, needing))
+        for entry in needing:
+            if entry.path in self._failed:
+                continue
             try:
                 if entry.size:
                     self._batch.expect(entry, numbers)
@@ -59,7 +64,7 @@ class Preparation:
         self._copy_left(chunks)
         if self._batch.complete:
             self._batch.sync()
-        return Prepared(self._batch.missing, self._failed)
+        return Prepared(self._batch.missing, self._failed | self._batch.broken)
 
     def _needing_content(self, entries: list[Entry]) -> list[Entry]:
         """Files whose bytes neither stand at their path nor in a file that leaves its place by the same batch."""

@@ -15,7 +15,7 @@ from .ignore import Ignore
 from .index import Index
 from .look import kind_of, observation, signature
 
-_PASSING = (*NOT_THERE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR)
+PASSING = (*NOT_THERE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR)
 """Troubles that are likely to be over in a moment."""
 
 
@@ -240,7 +240,7 @@ class Scanner:
     def _trouble(self, path: TreePath, error: OSError) -> None:
         """Nothing can be said of what stands there, nor below it."""
         self._skipped.add(path)
-        if error.errno in _PASSING:
+        if error.errno in PASSING:
             self._found.unsettled.add(path)
         elif error.errno != errno.EXDEV:  # another file system is mounted there: none of ours
             self._found.unreadable[path] = error.strerror or str(error)

@@ -11,6 +11,7 @@ from blake3 import blake3
 from l2sync.modtree import PRIVATE, Entry, TreePath
 
 from .beneath import DIRECTORY, Beneath, sync_file_system
+from .guard import no_room, pausing
 from .look import set_open_attributes
 
 AREA = PRIVATE + b"/staging"
@@ -49,6 +50,10 @@ class StagedBatch:
         self.files: dict[TreePath, StagedFile] = {}
         self.by_content: dict[bytes, list[StagedFile]] = {}
         self.journaled: dict[TreePath, Entry] = {}
+        self.broken: dict[TreePath, str] = {}
+        """Files given up, and why: they cannot be written, the others can."""
+        self.ran_out: OSError | None = None
+        """Set when space ran out and a file was given up for it: is there any left for the others?"""
         self.received = False
         """Whether anything came over the segment that would have to come again."""
         self._places: dict[int, list[tuple[StagedFile, int]]] = {}
@@ -94,16 +99,29 @@ class StagedBatch:
             return
         while places:  # one by one, so that a chunk that met a full disk can be written again
             file, offset = places[-1]
-            if file.left == 1 and not file.made:
-                self._write_whole(file, data)
-            else:
-                fd = self._descriptor(file)
-                _write_all(fd, data, offset)
-                file.left -= 1
-                if not file.left:
-                    self._finish(file, fd)
+            try:
+                self._write_at(file, offset, data)
+            except OSError as error:
+                self._bear(error, file)
+                if number not in self._places:
+                    return
+                continue
             places.pop()
         del self._places[number]
+
+    def give_up(self, path: TreePath, reason: str) -> None:
+        """Await nothing more of a file, and let go of the space that it took."""
+        file = self.files.pop(path)
+        self.broken[path] = reason
+        self.by_content[file.entry.chunks].remove(file)
+        for number, places in list(self._places.items()):
+            places[:] = [place for place in places if place[0] is not file]
+            if not places:
+                del self._places[number]
+        if (fd := self._open.pop(file.name, None)) is not None:
+            os.close(fd)
+        with contextlib.suppress(OSError):
+            os.unlink(file.name, dir_fd=self.fd)
 
     def make_empty(self, entry: Entry) -> StagedFile:
         """Stage a file without content. Raises OSError."""
@@ -153,6 +171,30 @@ class StagedBatch:
     def _empty(self) -> None:
         for left in os.listdir(self.fd):
             os.unlink(left, dir_fd=self.fd)
+
+    def _bear(self, error: OSError, file: StagedFile) -> None:
+        """Go on without the file that met an error, or without the largest where space ran out. Raises the error."""
+        if no_room(error):
+            begun = [one for one in self.files.values() if one.left and one.made]
+            if not begun:
+                raise error
+            self.ran_out = error
+            largest = max(begun, key=lambda one: one.entry.size)
+            self.give_up(largest.entry.path, "no space left for it")
+        elif pausing(error):
+            raise error
+        else:
+            self.give_up(file.entry.path, error.strerror or str(error))
+
+    def _write_at(self, file: StagedFile, offset: int, data: bytes) -> None:
+        if file.left == 1 and not file.made:
+            self._write_whole(file, data)
+            return
+        fd = self._descriptor(file)
+        _write_all(fd, data, offset)
+        if file.left == 1:
+            self._finish(file, fd)
+        file.left -= 1
 
     def _write_whole(self, file: StagedFile, data: bytes) -> None:
         fd = os.open(file.name, _CREATE, 0o600, dir_fd=self.fd)

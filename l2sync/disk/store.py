@@ -24,7 +24,7 @@ from .index import Index
 from .leftovers import Leftovers
 from .preparing import Preparation, Prepared
 from .recovery import adopt
-from .scanner import Scanner
+from .scanner import PASSING, Scanner
 from .staging import StagedBatch
 
 BatchKey: TypeAlias = tuple[int, int]
@@ -146,7 +146,9 @@ class TreeStore:
             batch = self._batches[key] = StagedBatch(beneath, _label(key))
             batch.journaled = {entry.path: entry for entry in entries}
             with Directories(beneath) as directories:
-                return Preparation(self._index, batch, directories, self._leftovers).run(entries, chunks)
+                prepared = Preparation(self._index, batch, directories, self._leftovers).run(entries, chunks)
+            self._check_room(batch)
+            return prepared
 
     def store(self, key: BatchKey, chunks: Iterable[tuple[int, bytes]]) -> None:
         """Write received chunks; durable once the batch is complete. A batch that is not known is passed over."""
@@ -157,6 +159,7 @@ class TreeStore:
             for number, data in chunks:
                 batch.write(number, data)
             batch.received = True
+            self._check_room(batch)
             if batch.complete:
                 batch.sync()
 
@@ -195,8 +198,9 @@ class TreeStore:
                     if path != current:
                         if fd >= 0:
                             os.close(fd)
-                        current, fd = path, _open(directories, path)
-                    found.append((number, _read(fd, offset, length, digest)))
+                        current, fd = path, -1
+                        fd = self._open(directories, path)
+                    found.append((number, self._read(path, fd, offset, length, digest)))
             finally:
                 if fd >= 0:
                     os.close(fd)
@@ -209,6 +213,14 @@ class TreeStore:
         self._batches.clear()
         self._guard.close()
         self._index.close()
+
+    def _check_room(self, batch: StagedBatch) -> None:
+        """After a file was given up for want of space: is there any for the others? Raises Paused."""
+        if batch.ran_out is not None:
+            self._guard.note(batch.ran_out)
+            batch.ran_out = None
+            self._leftovers.clear(batch.beneath)
+            self._guard.check()
 
     def _staged(self, key: BatchKey, beneath: Beneath) -> StagedBatch | None:
         batch = self._batches.get(key)
@@ -238,6 +250,29 @@ class TreeStore:
             self._index.close_journal(None)
         self._leftovers.recover(beneath)
 
+    def _open(self, directories: Directories, path: TreePath) -> int:
+        try:
+            return os.open(last_name(path), READ, dir_fd=directories.get(parent(path)))
+        except OSError as error:
+            self._note_unreadable(path, error)
+            return -1
+
+    def _read(self, path: TreePath, fd: int, offset: int, length: int, digest: bytes) -> bytes | None:
+        if fd < 0:
+            return None
+        try:
+            data = os.pread(fd, length, offset)
+        except OSError as error:
+            self._note_unreadable(path, error)
+            return None
+        return data if len(data) == length and blake3(data).digest() == digest else None
+
+    def _note_unreadable(self, path: TreePath, error: OSError) -> None:
+        """A file is there and its content is not to be had: each scan of it tries to read all of it, until it can."""
+        if error.errno not in PASSING:
+            self.unreadable[path] = error.strerror or str(error)
+            self._index.set_signatures([(path, b"")])
+
     @contextmanager
     def _trusted(self) -> Iterator[Beneath]:
         with self._index_errors():
@@ -263,20 +298,3 @@ class TreeStore:
 
 def _label(key: BatchKey) -> str:
     return f"{key[0]:016x}-{key[1]}"
-
-
-def _open(directories: Directories, path: TreePath) -> int:
-    try:
-        return os.open(last_name(path), READ, dir_fd=directories.get(parent(path)))
-    except OSError:
-        return -1
-
-
-def _read(fd: int, offset: int, length: int, digest: bytes) -> bytes | None:
-    if fd < 0:
-        return None
-    try:
-        data = os.pread(fd, length, offset)
-    except OSError:
-        return None
-    return data if len(data) == length and blake3(data).digest() == digest else None

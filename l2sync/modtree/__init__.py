@@ -2,7 +2,7 @@
 
 from .codec import ENTRY, MalformedEntry, pack_entry, unpack_entry
 from .entry import CHUNK_RECORD, Chunk, Entry, Kind, Observation, pack_chunks, to_entry, unpack_chunks
-from .merge import Resolution, Target, conflict_path, join, merge, precedence, resolve
+from .merge import Resolution, Target, conflict_path, is_conflict_copy, join, merge, precedence, resolve
 from .paths import (
     MAX_NAME,
     MAX_PATH,
@@ -45,6 +45,7 @@ __all__ = [
     "ancestors",
     "conflict_path",
     "covers",
+    "is_conflict_copy",
     "join",
     "join_path",
     "merge",

@@ -14,6 +14,8 @@ from .version import Order, VersionVector
 
 _RANK = {Kind.DIR: 4, Kind.FILE: 3, Kind.LINK: 2, Kind.TOMBSTONE: 0}
 _SPECIAL = 1
+_MARK = ".conflict-"
+_MARK_BYTES = _MARK.encode()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -106,7 +108,7 @@ def conflict_path(entry: Entry) -> TreePath:
     if not stem or not extension:
         stem, dot, extension = name(entry.path), b"", b""
     node = "".join(c if c.isalnum() or c in "_." else "_" for c in entry.author) or "unknown"
-    mark = f".conflict-{node}-{_stamp(entry.mtime_ns)}".encode()
+    mark = f"{_MARK}{node}-{_stamp(entry.mtime_ns)}".encode()
     tail = dot + extension
     if len(tail) > 64:
         stem, tail = stem + tail, b""
@@ -114,6 +116,11 @@ def conflict_path(entry: Entry) -> TreePath:
     above = parent(entry.path)
     renamed = stem[: max(room, 0)] + mark[-MAX_NAME + len(tail) :] + tail
     return TreePath(above + b"/" + renamed if above else renamed)
+
+
+def is_conflict_copy(path: TreePath) -> bool:
+    """Whether the name is one that `conflict_path` makes."""
+    return _MARK_BYTES in bytes(path) and _MARK_BYTES in name(path)
 
 
 def _stamp(mtime_ns: int) -> str:

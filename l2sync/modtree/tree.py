@@ -14,6 +14,7 @@ from blake3 import blake3
 
 from .codec import pack_entry
 from .entry import Entry, Kind
+from .merge import is_conflict_copy
 from .paths import ROOT, TreePath, name, parent, tree_path
 
 FEW = 32
@@ -73,6 +74,8 @@ class ModTree:
         self._directories: dict[TreePath, _Directory] = {ROOT: _Directory()}
         self.alive = 0
         self.size = 0
+        self.conflicts: set[TreePath] = set()
+        """The conflict copies among what is alive."""
         for entry in entries:
             self.put(entry)
 
@@ -267,6 +270,8 @@ class ModTree:
         if entry is not None and not entry.deleted:
             self.alive += sign
             self.size += sign * (entry.size if entry.kind is Kind.FILE else 0)
+            if is_conflict_copy(entry.path):
+                (self.conflicts.add if sign > 0 else self.conflicts.discard)(entry.path)
 
     def _touch(self, path: TreePath, add: bool) -> None:
         while path:

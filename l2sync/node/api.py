@@ -195,11 +195,15 @@ Effect: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What a scan found different from the index; ``whole`` when all of the tree was looked at."""
+    """What a scan found different from the index; ``whole`` when all of the tree was looked at.
+
+    ``unreadable``: all that cannot be looked at now, whichever scan met it, and why.
+    """
 
     tree: str
     observations: tuple[Observation, ...]
     whole: bool = False
+    unreadable: Mapping[TreePath, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

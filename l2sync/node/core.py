@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from random import Random
 
-from l2sync import __version__
 from l2sync.cluster import (
     Cluster,
     ClusterSettings,
@@ -18,10 +17,8 @@ from l2sync.cluster import (
     Event,
     Granted,
     Joined,
-    Peer,
     PeerOffline,
     PeerOnline,
-    PeerState,
     Refused,
     RegistryChanged,
     Released,
@@ -62,6 +59,7 @@ from .api import (
     Prepared,
     RememberIds,
     Request,
+    Rescan,
     Send,
     Stored,
     TreePaused,
@@ -73,7 +71,8 @@ from .offering import Offering
 from .receiving import Receiving
 from .reconcile import Reconciler
 from .requests import Requests
-from .status import FailureInfo, LockInfo, NodeInfo, PeerInfo, Status, TreeInfo
+from .status import Status
+from .telling import Telling
 from .tree import SharedTree
 
 
@@ -114,6 +113,7 @@ class Node:
         self.receiving = Receiving(self.ctx)
         self.reconciler = Reconciler(self.ctx)
         self.requests = Requests(self.ctx, self.offering, self.receiving)
+        self.telling = Telling(self.ctx, self.offering, self.receiving, self.reconciler, self.requests)
         self.refused: str | None = None
         self._announced: dict[str, tuple[int, bool, bool]] = {}
         self._dirty_digests = True
@@ -167,11 +167,7 @@ class Node:
         shared = self.ctx.trees[event.tree]
         match event:
             case Observed():
-                made = shared.observe(event.observations, self.ctx.name, now)
-                if event.whole:
-                    shared.scanned = True
-                if made:
-                    self.ctx.emit(Persist(shared.name, tuple(made), shared.counter))
+                self._observed(shared, event, now)
             case Prepared():
                 self.receiving.prepared(event, now)
             case Stored():
@@ -192,6 +188,16 @@ class Node:
         self._dirty_digests = True
         self._after(now)
 
+    def _observed(self, shared: SharedTree, event: Observed, now: int) -> None:
+        made = shared.observe(event.observations, self.ctx.name, now)
+        healed = shared.troubles.cannot_read(event.unreadable, now)
+        shared.offer([path for path in healed if path in shared.tree], now)
+        if event.whole:
+            shared.scanned = True
+            shared.troubles.hurry(now)
+        if made:
+            self.ctx.emit(Persist(shared.name, tuple(made), shared.counter))
+
     def submit(self, request: Request, now: int) -> None:
         """Take a user's request; its `Answer` comes as an effect."""
         self.requests.submit(request, now)
@@ -208,12 +214,17 @@ class Node:
         for shared in self.ctx.trees.values():
             busy = self.offering.busy(shared) or self.receiving.busy(shared) or bool(shared.dirty)
             self.reconciler.tick(now, busy, shared)
+            if shared.paused is None and (unreadable := shared.troubles.to_look_at(now)):
+                self.ctx.emit(Rescan(shared.name, tuple(unreadable)))
         self._after(now)
 
     def next_deadline(self, now: int) -> int | None:
         """The time (ns) by which `handle_timer` must be called."""
         times = [self.cluster.next_deadline(), self.offering.next_deadline(), self.receiving.next_deadline()]
-        times += [self.reconciler.next_deadline(shared) for shared in self.ctx.trees.values()]
+        for shared in self.ctx.trees.values():
+            times.append(self.reconciler.next_deadline(shared))
+            if shared.paused is None:
+                times.append(shared.troubles.next_deadline())
         return min((t for t in times if t is not None), default=None)
 
     def take_effects(self) -> list[Effect]:
@@ -355,96 +366,7 @@ class Node:
 
     def status(self, now: int) -> Status:
         """Everything, for ``l2sync status``."""
-        trees = tuple(self._tree_info(shared) for shared in self.ctx.trees.values())
-        reasons = self._reasons()
-        counters = {
-            **self.cluster.counters,
-            **self.counters,
-            "data_rate": int(self.offering.pacer.rate),
-            "data_rate_cuts": self.offering.pacer.cuts,
-        }
-        return Status(
-            node=NodeInfo(
-                None if self.cluster.id == NOID else self.cluster.id,
-                self.ctx.name,
-                f"{self.cluster.session:016x}",
-                __version__,
-            ),
-            peers=tuple(self._peer_info(p, now) for _, p in sorted(self.cluster.peers.items())),
-            trees=trees,
-            in_sync=not reasons,
-            reasons=tuple(reasons),
-            locks=tuple(self._lock_infos()),
-            counters=dict(sorted(counters.items())),
-        )
-
-    def _reasons(self) -> list[str]:
-        if self.refused is not None:
-            return [f"refused by the cluster: {self.refused}"]
-        if self.cluster.id == NOID:
-            return ["still joining"]
-        reasons = [f"{peer.name} has not told its trees yet" for peer in self.ctx.online() if not peer.pinged]
-        reasons += self.lacking()
-        for shared in self.ctx.trees.values():
-            waiting = self.offering.pending(shared) + self.receiving.pending(shared)
-            if waiting:
-                reasons.append(f"{shared.name}: {waiting} entries under way")
-            if shared.failing:
-                reasons.append(f"{shared.name}: {len(shared.failing)} entries fail here")
-        return reasons
-
-    def _peer_info(self, peer: Peer, now: int) -> PeerInfo:
-        rtt = peer.rtt_ns
-        online = peer.state is PeerState.ONLINE
-        digests = {state.tree: state.digest for state in peer.trees}
-        shared = [s for s in self.ctx.trees.values() if s.tag in digests]
-        return PeerInfo(
-            peer.id,
-            peer.name,
-            peer.state.name.lower(),
-            round(rtt / 1e6, 3) if rtt is not None and online else None,
-            round((now - peer.last_seen) / 1e9, 3),
-            peer.mtu or None,
-            all(digests[s.tag] == s.digest for s in shared) if online else None,
-        )
-
-    def _tree_info(self, shared: SharedTree) -> TreeInfo:
-        pending = self.offering.pending(shared) + self.receiving.pending(shared)
-        state = "scanning"
-        if shared.paused is not None:
-            state = "paused"
-        elif shared.scanned:
-            state = "in sync" if not pending and self.reconciler.in_step(shared) else "syncing"
-        failing = tuple(
-            FailureInfo(path.decode("utf-8", "backslashreplace"), failure.reason)
-            for path, failure in sorted(shared.failing.items())[:100]
-        )
-        return TreeInfo(
-            shared.name,
-            shared.setup.path,
-            state,
-            shared.tree.alive,
-            shared.tree.size,
-            shared.tree.root_digest.hex(),
-            pending,
-            shared.paused,
-            len(shared.conflicts()),
-            failing,
-        )
-
-    def _lock_infos(self) -> Iterable[LockInfo]:
-        names = {peer.session: peer.name for peer in self.cluster.peers.values()}
-        names[self.cluster.session] = self.ctx.name
-        for claim in self.cluster.locks:
-            shared = self.ctx.by_tag.get(claim.tree)
-            yield LockInfo(
-                names.get(claim.session, f"node {claim.node}"),
-                claim.number,
-                shared.name if shared is not None else f"{claim.tree:016x}",
-                tuple(path.decode("utf-8", "backslashreplace") or "/" for path in claim.paths),
-                "user" if claim.purpose == 2 else "batch",
-                claim.granted or (claim.session != self.cluster.session and self.cluster.locks.earlier(claim) is None),
-            )
+        return self.telling.status(now, self.refused)
 
 
 def _readiness(shared: SharedTree) -> int:

@@ -143,13 +143,14 @@ def lock_paths(entries: Iterable[Entry]) -> list[bytes]:
 def choose(shared: SharedTree, most_entries: int, most_bytes: int) -> tuple[list[Entry], bool]:
     """Take the next entries to offer out of ``shared.dirty``, and whether all of them are new changes of our own.
 
-    Parents come first, so that receivers can make directories before what is in them.
+    Parents come first, so that receivers can make directories before what is in them. Files whose content cannot be
+    read here are left out: they are offered when they have healed.
     """
     taken: list[Entry] = []
     size, fresh = 0, True
     for path in sorted(shared.dirty):
         entry = shared.tree.get(path)
-        if entry is not None:
+        if entry is not None and not (entry.chunks and path in shared.troubles.unreadable):
             if taken and (len(taken) >= most_entries or size + entry.size > most_bytes):
                 break
             taken.append(entry)

@@ -62,7 +62,7 @@ class Receiving:
                 entry
                 for entry in batch.entries
                 if is_news(shared.tree.get(entry.path), entry)
-                and not shared.held_back(entry.path, version_digest(entry), now)
+                and not shared.troubles.held_back(entry.path, version_digest(entry), now)
             )
         chunks = batch.tabulate()
         if batch.relevant:
@@ -163,15 +163,7 @@ class Receiving:
 
     def _report(self, batch: Incoming, event: Committed, now: int) -> None:
         failed = {**batch.failed, **event.failed}
-        by_path = {entry.path: entry for entry in batch.relevant}
-        for path, reason in failed.items():
-            if path in by_path:
-                batch.shared.fail(path, reason, version_digest(by_path[path]), now)
-        if failed:
-            some = next(iter(failed.items()))
-            self.ctx.notify(
-                "entries_failed", "warning", tree=event.tree, count=len(failed), path=_text(some[0]), reason=some[1]
-            )
+        self._note_failures(batch, failed, now)
         self.ctx.notify(
             "batch_committed",
             "debug",
@@ -181,6 +173,22 @@ class Receiving:
             entries=len(event.applied),
         )
         self._done(batch, Stage.COMMITTED, failed)
+
+    def _note_failures(self, batch: Incoming, failed: dict[TreePath, str], now: int) -> None:
+        by_path = {entry.path: entry for entry in batch.relevant}
+        for path, reason in failed.items():
+            if path in by_path:
+                batch.shared.troubles.cannot_apply(path, reason, version_digest(by_path[path]), now)
+        if failed:
+            path, reason = next(iter(failed.items()))
+            self.ctx.notify(
+                "entries_failed",
+                "warning",
+                tree=batch.shared.name,
+                count=len(failed),
+                path=_text(path),
+                reason=reason,
+            )
 
     # --- the batch's way --------------------------------------------------------------------------
 
@@ -226,6 +234,7 @@ class Receiving:
             self.ctx.emit(Discard(shared.name, batch.key))
             self.batches.pop(batch.key, None)
             self._touched.pop(batch.key, None)
+            self._note_failures(batch, batch.failed, now)
             self._done(batch, Stage.COMMITTED, batch.failed)
 
     def resumed(self, shared: SharedTree, now: int) -> None:

@@ -27,14 +27,22 @@ class PeerInfo(msgspec.Struct, frozen=True):
 
 
 class FailureInfo(msgspec.Struct, frozen=True):
-    """A path that could not be brought up to date, and why."""
+    """A path in trouble, and why; ``doing``: apply (another node's version cannot be put here) or read.
+
+    ``retry_s``: seconds until it is tried again at the earliest.
+    """
 
     path: str
     reason: str
+    doing: str
+    retry_s: int
 
 
 class TreeInfo(msgspec.Struct, frozen=True):
-    """A tree; ``pending``: entries still to be told to others or to be put in place here."""
+    """A tree; ``pending``: entries still to be told to others or to be put in place here.
+
+    ``failing``: the first hundred paths in trouble here, of ``failing_count``.
+    """
 
     name: str
     path: str
@@ -46,6 +54,7 @@ class TreeInfo(msgspec.Struct, frozen=True):
     paused_reason: str | None
     conflicts: int
     failing: tuple[FailureInfo, ...] = ()
+    failing_count: int = 0
 
 
 class LockInfo(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from blake3 import blake3
 from l2sync.modtree import Entry, Kind, ModTree, Observation, TreePath, VersionVector, to_entry
 
 from .api import NodeSettings, TreeSetup
+from .troubles import Troubles
 
 _RECENT_CHUNKS = 100_000
 
@@ -21,16 +22,6 @@ def tree_tag(name: str) -> int:
 
 
 @dataclass(slots=True)
-class Failure:
-    """A path that could not be brought to a version here: retried later and later, and shown in status."""
-
-    reason: str
-    version_digest: bytes
-    retry_at: int
-    wait: int
-
-
-@dataclass(slots=True)
 class SharedTree:
     """State of one tree. ``dirty``: paths to be offered to the others, True where the change is our own and new."""
 
@@ -38,7 +29,7 @@ class SharedTree:
     settings: NodeSettings
     tree: ModTree = field(default_factory=ModTree)
     dirty: dict[TreePath, bool] = field(default_factory=dict)
-    failing: dict[TreePath, Failure] = field(default_factory=dict)
+    troubles: Troubles = field(init=False)
     paused: str | None = None
     scanned: bool = False
     changed_at: int = 0
@@ -53,6 +44,7 @@ class SharedTree:
     counter: int = 0
 
     def __post_init__(self) -> None:
+        self.troubles = Troubles(self.settings)
         self.tag = tree_tag(self.setup.name)
         self.replica, self.counter = self.setup.replica, self.setup.counter
         for entry in self.setup.entries:
@@ -127,28 +119,20 @@ class SharedTree:
         """Take over what the disk has made true."""
         for entry in entries:
             self.tree.put(entry)
-            self.failing.pop(entry.path, None)
+            self.troubles.applied(entry.path)
             self.changed_at = now
-
-    def fail(self, path: TreePath, reason: str, version_digest: bytes, now: int) -> None:
-        """Note that a path could not be brought to a version; the wait before the next try doubles."""
-        before = self.failing.get(path)
-        wait = self.settings.retry_first
-        if before is not None and before.version_digest == version_digest:
-            wait = min(before.wait * 2, self.settings.retry_most)
-        self.failing[path] = Failure(reason, version_digest, now + wait, wait)
-
-    def held_back(self, path: TreePath, version_digest: bytes, now: int) -> bool:
-        """Whether this version failed here not long ago."""
-        failure = self.failing.get(path)
-        return failure is not None and failure.version_digest == version_digest and now < failure.retry_at
 
     def conflicts(self) -> list[TreePath]:
         """The conflict copies that stand in the tree."""
-        return [e.path for e in self.tree.entries() if not e.deleted and b".conflict-" in e.path.rpartition(b"/")[2]]
+        return sorted(self.tree.conflicts)
 
 
 def _says_nothing_new(seen: Observation, old: Entry | None) -> bool:
     if old is None or old.deleted:
         return seen.deleted
     return not seen.deleted and old.same_state(seen)
+
+
+def text(path: bytes) -> str:
+    """A path for people."""
+    return path.decode("utf-8", "backslashreplace")

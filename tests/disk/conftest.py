@@ -50,19 +50,29 @@ class Replica:
     def receive(self, source: Replica, entries: Iterable[Entry]) -> CommitResult:
         """Prepare, fetch what is missing from the source, commit."""
         key, entries = self.stage(source, entries)
+        assert not self.unstaged
         return self.commit(key, entries)
 
     def stage(self, source: Replica, entries: Iterable[Entry]) -> tuple[tuple[int, int], list[Entry]]:
-        entries = list(entries)
-        table, places = chunk_table(entries)
-        key = (7, next(_numbers))
-        prepared = self.store.prepare(key, entries, table)
-        assert not prepared.failed
-        self.missing = prepared.missing
-        wanted = [(n, *places[n], table[n].length, table[n].hash) for n in prepared.missing]
-        got = source.store.read_chunks(wanted)
-        self.store.store(key, [(n, data) for n, data in got if data is not None])
+        key, entries = self.prepare(entries)
+        self.deliver(source, key, entries)
         return key, entries
+
+    def prepare(self, entries: Iterable[Entry]) -> tuple[tuple[int, int], list[Entry]]:
+        """Stage what is at hand; ``unstaged`` says what cannot be."""
+        entries = list(entries)
+        key = (7, next(_numbers))
+        prepared = self.store.prepare(key, entries, chunk_table(entries)[0])
+        self.missing, self.unstaged = prepared.missing, prepared.failed
+        return key, entries
+
+    def deliver(self, source: Replica, key: tuple[int, int], entries: list[Entry]) -> None:
+        """Fetch what is missing from the source, a few chunks at a time."""
+        table, places = chunk_table(entries)
+        for at in range(0, len(self.missing), 8):
+            wanted = [(n, *places[n], table[n].length, table[n].hash) for n in self.missing[at : at + 8]]
+            got = source.store.read_chunks(wanted)
+            self.store.store(key, [(n, data) for n, data in got if data is not None])
 
     def commit(self, key: tuple[int, int], entries: Iterable[Entry]) -> CommitResult:
         result = self.store.commit(key, [self.target(entry) for entry in entries])

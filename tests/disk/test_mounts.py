@@ -24,14 +24,16 @@ def small(replica: Callable[..., Replica], tmp_path: Path) -> Iterator[Pair]:
     (tmp_path / "b").mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", tmp_path / "b"], check=True)
     a, b = replica("a"), replica("b")
-    (a.root / "f").write_text("old")
-    b.scan()
-    b.mirror(a)
-    yield a, b
-    b.store.close()
-    while os.path.ismount(b.root):
-        subprocess.run(["umount", "-l", b.root], check=True)
-    b.open()
+    try:
+        (a.root / "f").write_text("old")
+        b.scan()
+        b.mirror(a)
+        yield a, b
+    finally:
+        b.store.close()
+        while os.path.ismount(b.root):
+            subprocess.run(["umount", "-l", b.root], check=True)
+        b.open()
 
 
 def test_a_file_system_too_small_for_a_batch_pauses_until_there_is_room(small: Pair) -> None:
@@ -39,7 +41,8 @@ def test_a_file_system_too_small_for_a_batch_pauses_until_there_is_room(small: P
     (b.root / "ballast").write_bytes(bytes(2 << 20))
     b.scan()
     (a.root / "f").write_text("new")
-    (a.root / "big").write_bytes(random.Random(1).randbytes(2 << 20))
+    for number in range(20):
+        (a.root / f"part{number}").write_bytes(random.Random(number).randbytes(100_000))
     made = a.scan()
     with pytest.raises(Paused, match="no space"):
         b.receive(a, made)
@@ -52,6 +55,31 @@ def test_a_file_system_too_small_for_a_batch_pauses_until_there_is_room(small: P
     os.unlink(b.root / "ballast")
     b.scan()
     assert [line.split()[-1] for line in differences(a, b)] in ([], ["./"])
+
+
+def test_a_file_too_large_for_the_file_system_holds_up_itself_alone(small: Pair) -> None:
+    a, b = small
+    (a.root / "f").write_text("new")
+    (a.root / "big").write_bytes(random.Random(1).randbytes(4 << 20))
+    key, entries = b.stage(a, a.scan())
+    assert b.unstaged == {b"big": "no space for it: it needs 4.0 MiB, 3.0 MiB are free"}
+    assert not b.commit(key, [entry for entry in entries if entry.path not in b.unstaged]).failed
+    assert (b.root / "f").read_text() == "new" and b.store.health() is None
+
+
+def test_a_file_that_fills_the_file_system_on_its_way_is_given_up_and_the_others_go_on(small: Pair) -> None:
+    a, b = small
+    subprocess.run(["mount", "-o", "remount,size=12m", b.root], check=True)
+    (a.root / "f").write_text("new")
+    (a.root / "big").write_bytes(random.Random(1).randbytes(9 << 20))
+    made = a.scan()
+    key, entries = b.prepare(made)
+    (b.root / "ballast").write_bytes(bytes(6 << 20))
+    b.deliver(a, key, entries)
+    os.unlink(b.root / "ballast")
+    result = b.commit(key, entries)
+    assert result.failed == {b"big": "no space left for it"}
+    assert (b.root / "f").read_text() == "new" and b.store.health() is None
 
 
 def test_a_file_system_that_turns_read_only_pauses(small: Pair) -> None:

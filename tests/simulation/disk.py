@@ -63,6 +63,10 @@ class SimDisk:
     counter: int = 0
     staged: dict[tuple[int, int], tuple[list[Chunk], dict[bytes, bytes]]] = field(default_factory=dict)
     paused: str | None = None
+    cannot_apply: dict[TreePath, str] = field(default_factory=dict)
+    """Paths at which nothing can be put in place, with the reason that the disk gives."""
+    cannot_read: dict[TreePath, str] = field(default_factory=dict)
+    """Files whose bytes cannot be read."""
 
     # --- the user's side --------------------------------------------------------------------------
 
@@ -125,6 +129,8 @@ class SimDisk:
             looked = [p for p in looked if any(covers(path, p) for path in paths)]
         found = []
         for path in looked:
+            if path in self.cannot_read:
+                continue
             seen = self._observe(path)
             old = self.index.get(path)
             if old is None or old.deleted:
@@ -132,7 +138,7 @@ class SimDisk:
                     found.append(seen)
             elif seen.look() != _look_of(old):
                 found.append(seen)
-        return Observed(self.name, tuple(found), paths is None)
+        return Observed(self.name, tuple(found), paths is None, dict(self.cannot_read))
 
     def _observe(self, path: TreePath) -> Observation:
         node = self.files.get(path)
@@ -177,6 +183,8 @@ class SimDisk:
         return None
 
     def _read(self, read: ChunkRead) -> bytes | None:
+        if read.path in self.cannot_read:
+            return None
         node = self.files.get(read.path)
         data = node.data[read.offset : read.offset + read.length] if node is not None else b""
         return data if blake3(data).digest() == read.digest else None
@@ -203,6 +211,9 @@ class SimDisk:
         order = sorted(targets, key=lambda t: (t.entry.deleted, -len(t.entry.path) if t.entry.deleted else 0))
         for target in order:
             entry = target.entry
+            if entry.path in self.cannot_apply:
+                failed[entry.path] = self.cannot_apply[entry.path]
+                continue
             there = self._observe(entry.path).look()
             if there not in (_look_of(self.index.get(entry.path)), _look_of(entry)):
                 changed.append(entry.path)

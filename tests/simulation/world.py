@@ -90,9 +90,9 @@ class World:
 
     def _rescan(self, host: Host, life: int, paths: tuple[TreePath, ...]) -> None:
         if host.life == life and host.node is not None:
-            seen = host.disk.scan(None).observations
-            near = tuple(o for o in seen if any(covers(p, o.path) or covers(o.path, p) for p in paths))
-            self._report(host, Observed("www", near))
+            seen = host.disk.scan(None)
+            near = tuple(o for o in seen.observations if any(covers(p, o.path) or covers(o.path, p) for p in paths))
+            self._report(host, Observed("www", near, unreadable=seen.unreadable))
 
     def write(self, host: Host, path: bytes, data: bytes) -> None:
         """A user writes a file."""
