@@ -195,11 +195,11 @@ class Applier:
 
     def _change_attributes(self, job: Job, directory: int) -> None:
         try:
-            set_attributes(job.entry, name(job.path), directory, job.status)
+            set_attributes(job.entry, name(job.path), directory, self._beneath.xattrs, job.status)
         except (OSError, ValueError, OverflowError):
             if job.before is not None:  # else half of them would be taken for the user's doing
                 with contextlib.suppress(OSError):
-                    set_attributes(job.before, name(job.path), directory)
+                    set_attributes(job.before, name(job.path), directory, self._beneath.xattrs)
             raise
 
     def _remove(self, job: Job) -> None:
@@ -239,11 +239,11 @@ class Applier:
     def _finish_directory(self, job: Job) -> None:
         directory = self._directories.get(job.path)
         try:
-            set_open_attributes(job.entry, directory)
+            set_open_attributes(job.entry, directory, self._beneath.xattrs)
         except (OSError, ValueError, OverflowError):
             if job.before is not None and job.before.kind is Kind.DIR:
                 with contextlib.suppress(OSError):
-                    set_open_attributes(job.before, directory)
+                    set_open_attributes(job.before, directory, self._beneath.xattrs)
             raise
         self._touched.setdefault(job.path, None)
         self._ended.append(job)
@@ -254,7 +254,8 @@ class Applier:
         directory = self._directories.get(above)
         if above not in self._touched:
             row = self._parents.get(above)
-            known = row is not None and row.alive and row.signature == signature(os.fstat(directory))
+            now = without_ctime(signature(os.fstat(directory)))  # other files that came and went count for nothing
+            known = row is not None and row.alive and without_ctime(row.signature) == now
             self._touched[above] = signed_mtime(row.signature) if row is not None and known else None
         return directory
 

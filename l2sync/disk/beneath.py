@@ -9,7 +9,9 @@ import stat
 from collections import OrderedDict
 from pathlib import Path
 
-from l2sync.modtree import ROOT, TreePath, name, parent
+from l2sync.modtree import PRIVATE, ROOT, TreePath, name, parent
+
+from .xattrs import Xattrs
 
 _OPENAT2 = 437
 _RESOLVE_NO_XDEV = 0x01
@@ -76,6 +78,18 @@ class Beneath:
         status = os.fstat(self.fd)
         self.device = status.st_dev
         self.identity = (status.st_dev, status.st_ino)
+        self._xattrs: Xattrs | None = None
+
+    @property
+    def xattrs(self) -> Xattrs:
+        """What of extended attributes is kept here; tried out on the private directory once. Raises OSError."""
+        if self._xattrs is None:
+            directory = self.open(PRIVATE, DIRECTORY)
+            try:
+                self._xattrs = Xattrs.probe(directory)
+            finally:
+                os.close(directory)
+        return self._xattrs
 
     def open(self, path: bytes, flags: int, mode: int = 0) -> int:
         """A file descriptor of what stands at ``path``. Raises OSError."""
@@ -96,6 +110,7 @@ class Directories:
 
     def __init__(self, beneath: Beneath) -> None:
         self._beneath = beneath
+        self.xattrs = beneath.xattrs
         self._open: OrderedDict[bytes, int] = OrderedDict()
 
     def __enter__(self) -> Directories:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -12,6 +13,7 @@ from l2sync.modtree import CHUNK_RECORD, Kind, Observation
 
 from .beneath import is_regular
 from .look import signature
+from .xattrs import Attributes, Xattrs
 
 SMALLEST = 128 << 10
 MOST_CHUNKS = 4096
@@ -24,6 +26,14 @@ READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 class Unsettled(Exception):
     """The file changed while it was read."""
+
+
+class Read(NamedTuple):
+    """What reading a file once came to."""
+
+    status: os.stat_result
+    chunks: bytes
+    xattrs: Attributes
 
 
 def chunk_size(size: int, before: Observation | None = None) -> int:
@@ -74,9 +84,14 @@ def _rest(fd: int, data: bytes, want: int, offset: int) -> bytes:
 
 
 def hash_file(
-    child: bytes, directory: int, before: Observation | None = None, length: int | None = None, wait: bool = True
-) -> tuple[os.stat_result, bytes]:
-    """Read a file once: what stat says of it, and its packed chunks.
+    child: bytes,
+    directory: int,
+    xattrs: Xattrs,
+    before: Observation | None = None,
+    length: int | None = None,
+    wait: bool = True,
+) -> Read:
+    """Read a file once: what stat says of it, its packed chunks, its extended attributes.
 
     Raises Unsettled when it changed meanwhile or is no plain file any more, OSError for other troubles.
     """
@@ -91,8 +106,12 @@ def hash_file(
         if not is_regular(status):
             raise Unsettled
         if wait:
-            _wait_for_the_tick(status)
-        return status, read_chunks(fd, status, length or chunk_size(status.st_size, before))
+            wait_for_the_tick(status)
+        attributes = xattrs.of_open(fd)
+        chunks = read_chunks(fd, status, length or chunk_size(status.st_size, before))
+        if not chunks and signature(os.fstat(fd)) != signature(status):
+            raise Unsettled
+        return Read(status, chunks, attributes)
     finally:
         os.close(fd)
 
@@ -104,7 +123,7 @@ def _open(child: bytes, directory: int) -> int:
         return os.open(child, READ, dir_fd=directory)
 
 
-def _wait_for_the_tick(status: os.stat_result) -> None:
+def wait_for_the_tick(status: os.stat_result) -> None:
     """A file written this very moment could be written again without its times' telling: let the moment pass."""
     age = time.time_ns() - status.st_ctime_ns
     if 0 <= age < _TICK_NS:

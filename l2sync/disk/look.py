@@ -8,6 +8,8 @@ import struct
 
 from l2sync.modtree import Entry, Kind, Observation, TreePath
 
+from .xattrs import Attributes, Xattrs
+
 _SIGNATURE = struct.Struct(">QQqqIII")
 _CTIME = slice(24, 32)
 _KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIR, stat.S_IFLNK: Kind.LINK}
@@ -21,14 +23,13 @@ def kind_of(status: os.stat_result) -> Kind | None:
 def signature(status: os.stat_result) -> bytes:
     """Bytes that change whenever the file does: inode, size, mtime, ctime, mode, owner.
 
-    The device is left out, since its number changes from boot to boot. A directory's signature holds only its
-    attributes, which are all that its entry says.
+    The device is left out, since its number changes from boot to boot. A directory's signature holds only what its
+    entry is about: its attributes, with the ctime, as nothing else tells of extended ones.
     """
-    if stat.S_ISDIR(status.st_mode):
-        return _SIGNATURE.pack(0, 0, status.st_mtime_ns, 0, status.st_mode, status.st_uid, status.st_gid)
+    directory = stat.S_ISDIR(status.st_mode)
     return _SIGNATURE.pack(
-        status.st_ino,
-        status.st_size,
+        0 if directory else status.st_ino,
+        0 if directory else status.st_size,
         status.st_mtime_ns,
         status.st_ctime_ns,
         status.st_mode,
@@ -70,7 +71,9 @@ def same_content(entry: Entry, other: Entry | None) -> bool:
     )
 
 
-def observation(path: TreePath, status: os.stat_result, target: bytes = b"", chunks: bytes = b"") -> Observation:
+def observation(
+    path: TreePath, status: os.stat_result, target: bytes = b"", chunks: bytes = b"", xattrs: Attributes = ()
+) -> Observation:
     """What a look at the disk found. Raises ValueError for kinds that are not kept in sync."""
     kind = kind_of(status)
     if kind is None:
@@ -84,31 +87,37 @@ def observation(path: TreePath, status: os.stat_result, target: bytes = b"", chu
         mtime_ns=status.st_mtime_ns,
         size=status.st_size if kind is Kind.FILE else 0,
         target=target,
+        xattrs=xattrs,
         chunks=chunks,
     )
 
 
-def set_attributes(entry: Entry, child: bytes, directory: int, status: os.stat_result | None = None) -> None:
-    """Give a directory's child the owner, mode and time of its entry; ``status`` is what is known of it now.
+def set_attributes(
+    entry: Entry, child: bytes, directory: int, xattrs: Xattrs, status: os.stat_result | None = None
+) -> None:
+    """Give a directory's child the attributes of its entry; ``status`` is what is known of it now.
 
-    The owner comes first, because changing it takes away set-user-id; the time last. Raises OSError.
+    The owner comes first, because changing it takes away set-user-id and file capabilities; then the mode, because an
+    access control list holds a part of it; the time last. Raises OSError, ValueError.
     """
     if status is None or (status.st_uid, status.st_gid) != (entry.uid, entry.gid):
         os.chown(child, entry.uid, entry.gid, dir_fd=directory, follow_symlinks=False)
         status = None
     if entry.kind is not Kind.LINK and (status is None or stat.S_IMODE(status.st_mode) != entry.mode):
         _chmod(child, directory, entry.mode)
+    xattrs.set_child(entry, child, directory)
     os.utime(child, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=directory, follow_symlinks=False)
 
 
-def set_open_attributes(entry: Entry, fd: int) -> None:
-    """The same for an open file or directory. Raises OSError."""
+def set_open_attributes(entry: Entry, fd: int, xattrs: Xattrs) -> None:
+    """The same for an open file or directory. Raises OSError, ValueError."""
     status = os.fstat(fd)
     if (status.st_uid, status.st_gid) != (entry.uid, entry.gid):
         os.fchown(fd, entry.uid, entry.gid)
         status = os.fstat(fd)
     if stat.S_IMODE(status.st_mode) != entry.mode:
         os.fchmod(fd, entry.mode)
+    xattrs.set_open(entry, fd)
     os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from l2sync.modtree import MAX_PATH, PRIVATE, ROOT, Kind, Observation, TreePath, ancestors, name, parent
 
 from .beneath import DIRECTORY, NOT_THERE, Beneath, Directories
-from .chunker import Unsettled, hash_file
+from .chunker import Unsettled, hash_file, wait_for_the_tick
 from .ignore import Ignore
 from .index import Index
 from .look import kind_of, observation, signature
+from .xattrs import Attributes
 
 PASSING = (*NOT_THERE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR)
 """Troubles that are likely to be over in a moment."""
@@ -216,12 +217,8 @@ class Scanner:
         before = row.entry() if row is not None and row.alive else None
         if before is not None and before.kind is not kind:
             self._turned.add(path)
-        target = chunks = b""
         try:
-            if kind is Kind.LINK:
-                target = os.readlink(name(path), dir_fd=directory)
-            elif kind is Kind.FILE:
-                status, chunks = hash_file(name(path), directory, before)
+            seen, sig = self._read(path, kind, status, directory, before)
         except Unsettled:
             self._found.unsettled.add(path)
             self._skipped.add(path)
@@ -229,13 +226,37 @@ class Scanner:
         except OSError as error:
             self._trouble(path, error)
             return
-        seen = observation(path, status, target, chunks)
-        sig = signature(status)
         if before is not None and before.same_state(seen):
             self._found.refreshed.append((path, sig))
             return
         self._found.observations.append(seen)
         self._found.signatures[path] = (sig, seen)
+
+    def _read(
+        self, path: TreePath, kind: Kind, status: os.stat_result, directory: int, before: Observation | None
+    ) -> tuple[Observation, bytes]:
+        """What stands there, and its signature. Raises OSError, Unsettled."""
+        xattrs = self._beneath.xattrs
+        target = chunks = b""
+        if kind is Kind.FILE:
+            status, chunks, attributes = hash_file(name(path), directory, xattrs, before)
+        else:
+            wait_for_the_tick(status)
+            if kind is Kind.LINK:
+                target = os.readlink(name(path), dir_fd=directory)
+            if path == ROOT or directory < 0:
+                attributes = self._of_directory(path)
+            else:
+                attributes = xattrs.of_child(name(path), directory)
+        attributes = xattrs.seen(attributes, before.xattrs if before is not None else ())
+        return observation(path, status, target, chunks, attributes), signature(status)
+
+    def _of_directory(self, path: TreePath) -> Attributes:
+        fd = self._beneath.open(path, DIRECTORY)
+        try:
+            return self._beneath.xattrs.of_open(fd)
+        finally:
+            os.close(fd)
 
     def _trouble(self, path: TreePath, error: OSError) -> None:
         """Nothing can be said of what stands there, nor below it."""

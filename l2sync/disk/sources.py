@@ -6,13 +6,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from l2sync.modtree import CHUNK_RECORD, Entry, Kind, TreePath, name, parent
+from l2sync.modtree import CHUNK_RECORD, ROOT, Entry, Kind, TreePath, name, parent
 
 from .beneath import Directories
-from .chunker import READ, Unsettled, hash_file
+from .chunker import READ, Read, Unsettled, hash_file
 from .index import Index, Row
 from .look import kind_of, same_attributes, same_content, set_attributes, signature, without_ctime
 from .staging import StagedBatch, StagedFile
+from .xattrs import Xattrs
 
 
 @dataclass(slots=True)
@@ -44,19 +45,24 @@ def is_already(entry: Entry, status: os.stat_result, directories: Directories) -
     """Whether what stat shows at the entry's path is the entry, content included. Raises OSError."""
     if not same_attributes(entry, status):
         return False
-    if entry.kind is Kind.DIR:
-        return True
+    xattrs = directories.xattrs
+    wanted = xattrs.kept(entry.xattrs)
+    if entry.path == ROOT:
+        return xattrs.of_open(directories.get(ROOT)) == wanted
     directory = directories.get(parent(entry.path))
-    if entry.kind is Kind.LINK:
-        return os.readlink(name(entry.path), dir_fd=directory) == entry.target
-    return content_of(name(entry.path), directory, entry) == entry.chunks
+    if entry.kind is Kind.FILE:
+        read = read_again(name(entry.path), directory, entry, xattrs)
+        return read is not None and (read.chunks, read.xattrs) == (entry.chunks, wanted)
+    if xattrs.of_child(name(entry.path), directory) != wanted:
+        return False
+    return entry.kind is not Kind.LINK or os.readlink(name(entry.path), dir_fd=directory) == entry.target
 
 
-def content_of(child: bytes, directory: int, entry: Entry, wait: bool = True) -> bytes | None:
+def read_again(child: bytes, directory: int, entry: Entry, xattrs: Xattrs, wait: bool = True) -> Read | None:
     """A file's chunks, cut as the entry's are; None when it changes under our eyes. Raises OSError."""
     length = int.from_bytes(entry.chunks[32:CHUNK_RECORD], "big") if entry.chunks else None
     try:
-        return hash_file(child, directory, length=length, wait=wait)[1]
+        return hash_file(child, directory, xattrs, length=length, wait=wait)
     except Unsettled:
         return None
 
@@ -85,13 +91,13 @@ class Sources:
         if entry.kind is Kind.LINK:
             job.staged = self._batch.fresh_name()
             os.symlink(entry.target, job.staged, dir_fd=self._batch.fd)
-            set_attributes(entry, job.staged, self._batch.fd)
+            set_attributes(entry, job.staged, self._batch.fd, self._directories.xattrs)
             return True
         own = self._batch.files.get(entry.path)
         if own is not None and not own.left and own.entry.chunks == entry.chunks:
             job.staged = own.name
             if not own.entry.same_state(entry):
-                set_attributes(entry, own.name, self._batch.fd)
+                set_attributes(entry, own.name, self._batch.fd, self._directories.xattrs)
             return True
         if not entry.size:
             return self._use(job, self._batch.make_empty(entry))
@@ -109,7 +115,7 @@ class Sources:
             if giver is None or path in self.linked or not self._unchanged(path, giver.row):
                 continue  # without a job any more it does not leave: two names must not come to share an inode
             status = self._directories.stat(path)
-            if status is None or not same_attributes(entry, status):
+            if status is None or not same_attributes(entry, status) or not self._same_xattrs(entry, giver):
                 continue  # the inode has one set of attributes, and still stands at its old place
             staged = self._batch.fresh_name()
             directory = self._directories.get(parent(path))
@@ -147,7 +153,8 @@ class Sources:
             return False
         finally:
             os.close(source)
-        if content_of(file.name, self._batch.fd, job.entry, wait=False) == job.entry.chunks:
+        read = read_again(file.name, self._batch.fd, job.entry, self._directories.xattrs, wait=False)
+        if read is not None and read.chunks == job.entry.chunks:
             return self._use(job, file)
         os.unlink(file.name, dir_fd=self._batch.fd)
         return False
@@ -161,6 +168,10 @@ class Sources:
             if row is not None and row.kind is Kind.FILE and row.entry().chunks == entry.chunks:
                 paths.append(place.path)
         return paths
+
+    def _same_xattrs(self, entry: Entry, giver: Job) -> bool:
+        kept = self._directories.xattrs.kept
+        return giver.before is not None and kept(giver.before.xattrs) == kept(entry.xattrs)
 
     def _unchanged(self, path: TreePath, row: Row | None) -> bool:
         status = self._directories.stat(path)

@@ -136,7 +136,7 @@ class StagedBatch:
         fd = os.open(file.name, _CREATE, 0o600, dir_fd=self.fd)
         try:
             copy_range(source, fd, size, 0, 0)
-            set_open_attributes(entry, fd)
+            set_open_attributes(entry, fd, self.beneath.xattrs)
         finally:
             os.close(fd)
         file.made = True
@@ -200,7 +200,7 @@ class StagedBatch:
         fd = os.open(file.name, _CREATE, 0o600, dir_fd=self.fd)
         try:
             _write_all(fd, data, 0)
-            set_open_attributes(file.entry, fd)
+            set_open_attributes(file.entry, fd, self.beneath.xattrs)
         except OSError:
             os.unlink(file.name, dir_fd=self.fd)
             raise
@@ -223,7 +223,7 @@ class StagedBatch:
         return fd
 
     def _finish(self, file: StagedFile, fd: int) -> None:
-        set_open_attributes(file.entry, fd)
+        set_open_attributes(file.entry, fd, self.beneath.xattrs)
         os.close(self._open.pop(file.name))
         self._unsynced.append(file.name)
 

@@ -16,6 +16,10 @@ _HEAD = struct.Struct(">BBHIIqIQQQQHHBBBHI")
 _DOT = struct.Struct(">QQ")
 _XATTR = struct.Struct(">HI")
 _SECOND = 1_000_000_000
+NAMESPACES = (b"user.", b"trusted.", b"security.", b"system.posix_acl_access", b"system.posix_acl_default")
+"""How the names of extended attributes begin that an entry may have."""
+_MOST_NAME = 255
+_MOST_VALUE = 1 << 16
 
 ENTRY = Struct(
     "format" / Const(FORMAT, Int8ub),
@@ -165,7 +169,18 @@ def _check(entry: Entry) -> None:
         raise MalformedEntry("a size where no content is")
     if (entry.kind is Kind.LINK) != bool(entry.target) or b"\0" in entry.target:
         raise MalformedEntry("a link without a target, or a target without a link")
+    if entry.xattrs:
+        _check_xattrs(entry)
     if entry.version.counter(entry.dot[0]) < entry.dot[1] or not entry.dot[1]:
         raise MalformedEntry("a version that has not seen its own last write")
     if not entry.path and entry.kind is not Kind.DIR:
         raise MalformedEntry("a root that is no directory")
+
+
+def _check_xattrs(entry: Entry) -> None:
+    """Names in order, of the namespaces that are kept, and no longer than the kernel takes them."""
+    if any(a[0] >= b[0] for a, b in pairwise(entry.xattrs)):
+        raise MalformedEntry("extended attributes out of order")
+    for name, value in entry.xattrs:
+        if not name.startswith(NAMESPACES) or len(name) > _MOST_NAME or b"\0" in name or len(value) > _MOST_VALUE:
+            raise MalformedEntry("an extended attribute beyond its bounds")

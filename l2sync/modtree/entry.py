@@ -126,9 +126,11 @@ def to_entry(seen: Observation, old: Entry | None, replica: int, counter: int, a
 
     A tombstone keeps the attributes of what it deletes, so that a directory can come back as it was.
     """
-    mode, uid, gid, mtime = seen.mode, seen.uid, seen.gid, seen.mtime_ns
+    mode, uid, gid, mtime, xattrs = seen.mode, seen.uid, seen.gid, seen.mtime_ns, seen.xattrs
     if seen.deleted and old is not None:
         mode, uid, gid, mtime = old.mode, old.uid, old.gid, old.mtime_ns
+        if old.kind in (Kind.DIR, Kind.TOMBSTONE):  # without its access list, the mode alone would allow too much
+            xattrs = old.xattrs
     return Entry(
         path=seen.path,
         kind=seen.kind,
@@ -139,7 +141,7 @@ def to_entry(seen: Observation, old: Entry | None, replica: int, counter: int, a
         size=seen.size,
         target=seen.target,
         rdev=seen.rdev,
-        xattrs=seen.xattrs,
+        xattrs=xattrs,
         link_group=seen.link_group,
         chunks=seen.chunks,
         version=(old.version if old is not None else _NOTHING).advance(replica, counter),

@@ -88,6 +88,7 @@ class Plan:
                 uid=look.uid,
                 gid=look.gid,
                 mtime_ns=look.mtime_ns,
+                xattrs=look.xattrs if look.kind in (Kind.DIR, Kind.TOMBSTONE) else (),
                 version=lost.version.advance(*dot),
                 author=self.author,
                 dot=dot,

@@ -12,6 +12,7 @@ import pytest
 
 from l2sync.disk import scanner as scanning
 from l2sync.disk.chunker import Unsettled, hash_file
+from l2sync.disk.xattrs import Xattrs
 from l2sync.modtree import Kind, TreePath
 
 from .conftest import Replica
@@ -91,7 +92,7 @@ def test_a_large_file_that_is_being_written_is_given_up_early(tmp_path: Path, mo
     monkeypatch.setattr(os, "pread", written)
     directory = os.open(tmp_path, os.O_RDONLY)
     with pytest.raises(Unsettled):
-        hash_file(b"log", directory)
+        hash_file(b"log", directory, Xattrs.probe(directory))
     os.close(directory)
     assert len(reads) == 1
 
@@ -107,7 +108,7 @@ def test_a_file_system_that_refuses_noatime_is_read_too(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(os, "open", refuse)
     directory = real(tmp_path, os.O_RDONLY)
-    assert hash_file(b"f", directory)[0].st_size == 1
+    assert hash_file(b"f", directory, Xattrs.probe(directory)).status.st_size == 1
     os.close(directory)
 
 
