@@ -15,9 +15,11 @@ from .beneath import NOT_THERE, Beneath, Directories, sync_file_system
 from .chunker import READ
 from .ignore import Ignore
 from .index import Index, Row
+from .job import Job
+from .linking import LinkPlan
 from .look import kind_of, same_attributes, set_attributes, set_open_attributes, signature, signed_mtime, without_ctime
 from .placing import Raced, put, take
-from .sources import Job, Sources, is_already
+from .sources import Sources, is_already
 from .staging import StagedBatch
 
 _KEPT = (Kind.TOMBSTONE, Kind.FILE, Kind.DIR, Kind.LINK)
@@ -55,34 +57,44 @@ class Applier:
         self._note = note
         self._directories = Directories(beneath)
         self._jobs: dict[TreePath, Job] = {}
-        self._sources = Sources(batch, index, self._directories, self._jobs)
+        self._links = LinkPlan(self._jobs, index, batch, self._directories)
+        self._sources = Sources(batch, index, self._directories, self._jobs, self._links)
         self._parents: dict[TreePath, Row] = {}
         self._touched: dict[TreePath, int | None] = {}
         """Directories that were written in, each with the time to be given back (None: leave it)."""
         self._result = CommitResult()
         self._records: list[tuple[Entry, bytes]] = []
         self._ended: list[Job] = []
+        self.refreshed: dict[TreePath, bytes] = {}
+        """New signatures of files that were left as they are."""
 
     def run(self, targets: Iterable[Target]) -> tuple[CommitResult, list[tuple[Entry, bytes]]]:
         """Do it all; the result, and the entries with their signatures for the index."""
         with self._directories:
             self._take(targets)
-            self._sources = Sources(self._batch, self._index, self._directories, self._jobs)
+            self._links = LinkPlan(self._jobs, self._index, self._batch, self._directories)
+            self._sources = Sources(self._batch, self._index, self._directories, self._jobs, self._links)
             self._judge_directories()
-            placed = [job for job in self._sorted() if job.entry.kind in (Kind.FILE, Kind.LINK)]
+            standing = [job for job in self._sorted() if job.entry.kind in (Kind.FILE, Kind.LINK)]
+            placed = [job for job in standing if not self._links.follows(job)]
+            following = [job for job in standing if self._links.follows(job)]
             self._each(placed, self._supply)
             self._batch.sync()
             self._each((job for job in self._sorted() if job.entry.kind is Kind.DIR), self._make_directory)
             late = [job for job in placed if job.before is not None and job.before.kind is Kind.DIR]
             self._each((job for job in placed if job not in late), self._place)
+            soon, later = self._following(following, late)
+            self._each(soon, self._follow)
             self._each((job for job in reversed(self._sorted()) if job.entry.deleted), self._remove)
             self._each(late, self._place)
+            self._each(later, self._follow)
             self._part()
             self._each((job for job in reversed(self._sorted()) if job.entry.kind is Kind.DIR), self._finish_directory)
             self._restore_times()
             self._sync()
             for job in self._ended:
                 self._record(job)
+            self._refresh()
         return self._result, self._records
 
     # --- beginning --------------------------------------------------------------------------------
@@ -123,6 +135,8 @@ class Applier:
                 return False
             self._result.changed.append(job.path)
         elif verdict is _Verdict.DONE and job.entry.kind is not Kind.DIR:
+            if self._links.follows(job) and not self._links.joined(job):
+                return True  # what shall stand there does, as a file of its own
             self._ended.append(job)
         else:
             return True
@@ -147,7 +161,8 @@ class Applier:
             sig = signature(status)
             if sig == row.signature:
                 return _Verdict.FREE
-            if job.path in self._sources.linked and without_ctime(sig) == without_ctime(row.signature):
+            ours = job.path in self._sources.linked or status.st_ino in self._links.moved
+            if ours and without_ctime(sig) == without_ctime(row.signature):
                 return _Verdict.FREE
         if not entry.deleted and is_already(entry, status, self._directories):
             return _Verdict.DONE
@@ -189,9 +204,38 @@ class Applier:
                     raise
                 self._not_empty(job)
                 return
+            self._links.touch(job.status)
             if was_directory:
                 self._directories.forget(job.path)
         self._ended.append(job)
+
+    def _following(self, jobs: list[Job], late: list[Job]) -> tuple[list[Job], list[Job]]:
+        """Those that can be linked before anything is removed, so that no moment lacks both names; and the others."""
+        waiting = {job.path for job in late}
+
+        def waits(job: Job) -> bool:
+            return self._links.leader(job) in waiting or (job.before is not None and job.before.kind is Kind.DIR)
+
+        return [job for job in jobs if not waits(job)], [job for job in jobs if waits(job)]
+
+    def _follow(self, job: Job) -> None:
+        """Link a name to its leader's inode; where the leader has failed, the file gets its content as any other."""
+        if not self._links.follows(job):
+            return self._place(job)
+        leader = self._links.leader(job)
+        if leader in self._result.failed or leader in self._result.changed:
+            self._links.lead(job)
+            self._supply(job)
+            self._batch.sync()
+            if job.path in self._jobs:
+                self._place(job)
+            return None
+        job.status = self._directories.stat(job.path)
+        if self._links.joined(job):
+            self._ended.append(job)
+            return None
+        job.staged = self._links.stage(job)
+        return self._place(job)
 
     def _change_attributes(self, job: Job, directory: int) -> None:
         try:
@@ -210,6 +254,7 @@ class Applier:
         if not was_directory:
             assert job.status is not None, "what is judged free to be removed was seen"
             take(name(job.path), directory, self._batch.fresh_name(), self._batch.fd, job.status)
+            self._links.touch(job.status)
         elif not self._remove_directory(job, directory):
             return
         self._ended.append(job)
@@ -293,6 +338,11 @@ class Applier:
         self._result.applied.append(job.entry)
         self._records.append((job.entry, sig))
 
+    def _refresh(self) -> None:
+        """Links that came or went show in the ctime of names that stay: no reason to read them again."""
+        self.refreshed = self._links.refreshed(job.path for job in self._ended)
+        self._records = [(entry, self.refreshed.pop(entry.path, sig)) for entry, sig in self._records]
+
     def _same_file(self, job: Job, status: os.stat_result) -> bool:
         """Whether what was given only attributes is still what was judged, and no file saved in its place since."""
         return job.staged is not None or job.status is None or job.status.st_ino == status.st_ino
@@ -314,6 +364,9 @@ class Applier:
         os.rename(file.name, name(job.path), src_dir_fd=self._batch.fd, dst_dir_fd=directory)
         job.staged = None
         job.status = None
+        for mate in self._links.followers(job.path):
+            above = self._directories.get(parent(mate.path))
+            os.rename(self._links.stage(mate), name(mate.path), src_dir_fd=self._batch.fd, dst_dir_fd=above)
 
     def _each(self, jobs: Iterable[Job], step: Callable[[Job], object]) -> None:
         for job in jobs:

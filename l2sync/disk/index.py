@@ -17,6 +17,8 @@ CREATE TABLE IF NOT EXISTS entry(id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQ
     packed BLOB NOT NULL, signature BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS chunk(hash INTEGER NOT NULL, entry INTEGER NOT NULL, offset INTEGER NOT NULL,
     PRIMARY KEY(hash, entry, offset)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS link(label BLOB NOT NULL, entry INTEGER NOT NULL, PRIMARY KEY(label, entry)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS inode ON entry(substr(signature, 1, 8)) WHERE kind NOT IN (0, 2);
 CREATE TABLE IF NOT EXISTS journal(batch TEXT NOT NULL, packed BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS leftover(batch TEXT NOT NULL, packed BLOB NOT NULL);
 CREATE TEMP TABLE wanted_path(path BLOB PRIMARY KEY) WITHOUT ROWID;
@@ -183,6 +185,23 @@ class Index:
             self._db.execute("COMMIT")
         return found
 
+    def sharing(self, inode: int) -> dict[TreePath, Row]:
+        """What was last seen to be a name of this inode."""
+        where = "substr(signature, 1, 8)=? AND kind NOT IN (0, 2)"  # as the index of that name is declared
+        return self._found(
+            f"SELECT path, id, kind, packed, signature FROM entry WHERE {where}", inode.to_bytes(8, "big")
+        )
+
+    def labelled(self, label: bytes) -> dict[TreePath, Row]:
+        """What stands in the tree and has this hard-link label."""
+        return self._found(
+            "SELECT path, id, kind, packed, signature FROM link JOIN entry ON entry.id=entry WHERE label=?", label
+        )
+
+    def _found(self, query: str, value: bytes) -> dict[TreePath, Row]:
+        rows = self._db.execute(query, (value,))
+        return {TreePath(path): Row(number, Kind(kind), packed, sig) for path, number, kind, packed, sig in rows}
+
     # --- writing ----------------------------------------------------------------------------------
 
     def put(self, records: list[tuple[Entry, bytes]], counter: int | None = None, batch: str | None = None) -> None:
@@ -190,6 +209,8 @@ class Index:
         old = self.rows(entry.path for entry, _ in records)
         gone: list[tuple[int, int, int]] = []
         made: list[tuple[int, int, int]] = []
+        parted: list[tuple[bytes, int]] = []
+        linked: list[tuple[bytes, int]] = []
         rows = []
         for entry, sig in records:
             before = old.get(entry.path)
@@ -200,14 +221,20 @@ class Index:
             else:
                 number = before.id
                 known = before.entry()
+                if known.link_group and known.link_group != entry.link_group:
+                    parted.append((known.link_group, number))
                 if known.chunks != entry.chunks:
                     gone += _chunk_rows(number, known)
                     made += _chunk_rows(number, entry)
+            if entry.link_group:
+                linked.append((entry.link_group, number))
             rows.append((number, entry.path, int(entry.kind), packed, sig))
         with self._transaction():
             self._db.executemany("DELETE FROM chunk WHERE hash=? AND entry=? AND offset=?", gone)
             self._db.executemany("INSERT OR REPLACE INTO entry VALUES(?, ?, ?, ?, ?)", rows)
             self._db.executemany("INSERT OR IGNORE INTO chunk VALUES(?, ?, ?)", made)
+            self._db.executemany("DELETE FROM link WHERE label=? AND entry=?", parted)
+            self._db.executemany("INSERT OR IGNORE INTO link VALUES(?, ?)", linked)
             if counter is not None and counter > self.counter:
                 self.set_meta("counter", str(counter))
             if batch is not None:

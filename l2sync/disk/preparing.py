@@ -80,11 +80,28 @@ class Preparation:
                 staying.add(entry.path)
             elif before.size and self._unchanged(entry.path, row.signature):
                 leaving[before.chunks] = entry.path
+        staying |= self._linked(entries)
         return [
             entry
             for entry in entries
             if entry.kind is Kind.FILE and entry.path not in staying and entry.chunks not in leaving
         ]
+
+    def _linked(self, entries: list[Entry]) -> set[TreePath]:
+        """Files that become links to one that stands already, or to another of the batch."""
+        found: set[TreePath] = set()
+        keys = {
+            row.entry().look()
+            for label in {entry.link_group for entry in entries if entry.link_group}
+            for path, row in self._index.labelled(label).items()
+            if self._unchanged(path, row.signature)
+        }
+        for entry in entries:
+            if entry.link_group and not entry.deleted:
+                if entry.look() in keys:
+                    found.add(entry.path)
+                keys.add(entry.look())
+        return found
 
     def _unchanged(self, path: TreePath, sig: bytes) -> bool:
         try:

@@ -24,10 +24,24 @@ def adopt(index: Index, beneath: Beneath) -> list[Entry]:
                 continue
             if sig is not None:
                 adopted[entry.path] = (entry, sig)
+    _leave_unlinked(index, adopted)
     if adopted:
         index.put(list(adopted.values()))
     index.close_journal(None)
     return [entry for entry, _ in adopted.values()]
+
+
+def _leave_unlinked(index: Index, adopted: dict[TreePath, tuple[Entry, bytes]]) -> None:
+    """Names that were to share an inode, and do not yet, are still to be brought."""
+    for label in {entry.link_group for entry, _ in adopted.values() if entry.link_group}:
+        inodes = {
+            row.entry().look(): row.signature[:8]
+            for path, row in index.labelled(label).items()
+            if path not in adopted and row.signature
+        }
+        for path, (entry, sig) in sorted(adopted.items()):
+            if entry.link_group == label and inodes.setdefault(entry.look(), sig[:8]) != sig[:8]:
+                del adopted[path]
 
 
 def _standing(entry: Entry, index: Index, directories: Directories) -> bytes | None:

@@ -7,14 +7,15 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from l2sync.modtree import MAX_PATH, PRIVATE, ROOT, Kind, Observation, TreePath, ancestors, name, parent
+from l2sync.modtree import MAX_PATH, PRIVATE, ROOT, Kind, Observation, TreePath, ancestors, parent
 
 from .beneath import DIRECTORY, NOT_THERE, Beneath, Directories
-from .chunker import Unsettled, hash_file, wait_for_the_tick
+from .chunker import Unsettled
 from .ignore import Ignore
 from .index import Index
-from .look import kind_of, observation, signature
-from .xattrs import Attributes
+from .links import LinkedNames, Sighting
+from .look import kind_of, signature
+from .reading import Reader
 
 PASSING = (*NOT_THERE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR)
 """Troubles that are likely to be over in a moment."""
@@ -49,6 +50,9 @@ class Scanner:
         self._turned: set[TreePath] = set()
         """Known things that are of another kind now."""
         self._gone: set[TreePath] = set()
+        self._concluded: set[TreePath] = set()
+        self._reader = Reader(beneath, index)
+        self._links = LinkedNames(index)
         self._skipped: set[TreePath] = set()
         """Below these nothing can be said: ignored, on another file system, or unreadable."""
 
@@ -71,7 +75,16 @@ class Scanner:
                     self._look_at(path, directories)
                 elif path not in self._listed:
                     self._list_too(path, directories)
+            self._look_at_mates(directories)
         return self._done()
+
+    def _look_at_mates(self, directories: Directories) -> None:
+        """Other names of what was looked at: a change of one is a change of all."""
+        while mates := {path: row for path, row in self._links.mates().items() if path not in self._visited}:
+            for path, row in sorted(mates.items()):
+                self._known[path] = row.signature
+                self._visited.add(path)
+                self._look_at(path, directories)
 
     # --- single paths -----------------------------------------------------------------------------
 
@@ -218,7 +231,7 @@ class Scanner:
         if before is not None and before.kind is not kind:
             self._turned.add(path)
         try:
-            seen, sig = self._read(path, kind, status, directory, before)
+            seen, sig = self._reader.read(path, kind, status, directory, before)
         except Unsettled:
             self._found.unsettled.add(path)
             self._skipped.add(path)
@@ -226,37 +239,20 @@ class Scanner:
         except OSError as error:
             self._trouble(path, error)
             return
-        if before is not None and before.same_state(seen):
-            self._found.refreshed.append((path, sig))
+        sighting = Sighting(seen, sig, row if before is not None else None)
+        if kind is not Kind.DIR and (status.st_nlink > 1 or (before is not None and before.link_group)):
+            self._links.meet(path, sighting)
+        else:
+            self._conclude(sighting)
+
+    def _conclude(self, sighting: Sighting) -> None:
+        seen, sig = sighting.seen, sighting.signature
+        self._concluded.add(seen.path)
+        if sighting.row is not None and sighting.row.entry().same_state(seen):
+            self._found.refreshed.append((seen.path, sig))
             return
         self._found.observations.append(seen)
-        self._found.signatures[path] = (sig, seen)
-
-    def _read(
-        self, path: TreePath, kind: Kind, status: os.stat_result, directory: int, before: Observation | None
-    ) -> tuple[Observation, bytes]:
-        """What stands there, and its signature. Raises OSError, Unsettled."""
-        xattrs = self._beneath.xattrs
-        target = chunks = b""
-        if kind is Kind.FILE:
-            status, chunks, attributes = hash_file(name(path), directory, xattrs, before)
-        else:
-            wait_for_the_tick(status)
-            if kind is Kind.LINK:
-                target = os.readlink(name(path), dir_fd=directory)
-            if path == ROOT or directory < 0:
-                attributes = self._of_directory(path)
-            else:
-                attributes = xattrs.of_child(name(path), directory)
-        attributes = xattrs.seen(attributes, before.xattrs if before is not None else ())
-        return observation(path, status, target, chunks, attributes), signature(status)
-
-    def _of_directory(self, path: TreePath) -> Attributes:
-        fd = self._beneath.open(path, DIRECTORY)
-        try:
-            return self._beneath.xattrs.of_open(fd)
-        finally:
-            os.close(fd)
+        self._found.signatures[seen.path] = (sig, seen)
 
     def _trouble(self, path: TreePath, error: OSError) -> None:
         """Nothing can be said of what stands there, nor below it."""
@@ -288,5 +284,7 @@ class Scanner:
         return any(self._ignore(place, True) and parent(place) not in self._gone for place in places if place != ROOT)
 
     def _done(self) -> Findings:
+        for sighting in list(self._links.settle(self._gone | self._concluded)):
+            self._conclude(sighting)
         self._found.observations.sort(key=lambda seen: seen.path)
         return self._found

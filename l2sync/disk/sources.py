@@ -4,41 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from l2sync.modtree import CHUNK_RECORD, ROOT, Entry, Kind, TreePath, name, parent
 
 from .beneath import Directories
 from .chunker import READ, Read, Unsettled, hash_file
 from .index import Index, Row
+from .job import Job
+from .linking import LinkPlan
 from .look import kind_of, same_attributes, same_content, set_attributes, signature, without_ctime
 from .staging import StagedBatch, StagedFile
 from .xattrs import Xattrs
-
-
-@dataclass(slots=True)
-class Job:
-    """One target on its way: what shall stand there, what the index says, and the file that takes the place."""
-
-    entry: Entry
-    row: Row | None
-    before: Entry | None
-    staged: bytes | None = None
-    status: os.stat_result | None = None
-    """What stood there when it was found free to be replaced."""
-
-    @property
-    def path(self) -> TreePath:
-        """Where."""
-        return self.entry.path
-
-    @property
-    def keeps_content(self) -> bool:
-        """Whether only attributes change."""
-        before = self.before
-        if before is None or before.kind is not self.entry.kind:
-            return False
-        return self.entry.kind is Kind.DIR or self.entry.same_content(before)
 
 
 def is_already(entry: Entry, status: os.stat_result, directories: Directories) -> bool:
@@ -71,8 +47,14 @@ class Sources:
     """Finds the content of a commit's files, before anything is moved."""
 
     def __init__(
-        self, batch: StagedBatch, index: Index, directories: Directories, jobs: Mapping[TreePath, Job]
+        self,
+        batch: StagedBatch,
+        index: Index,
+        directories: Directories,
+        jobs: Mapping[TreePath, Job],
+        links: LinkPlan,
     ) -> None:
+        self._links = links
         self._batch = batch
         self._index = index
         self._directories = directories
@@ -117,6 +99,8 @@ class Sources:
             status = self._directories.stat(path)
             if status is None or not same_attributes(entry, status) or not self._same_xattrs(entry, giver):
                 continue  # the inode has one set of attributes, and still stands at its old place
+            if not self._links.lends(giver, entry):
+                continue  # it has other names, which are not to come to share it with this one
             staged = self._batch.fresh_name()
             directory = self._directories.get(parent(path))
             os.link(name(path), staged, src_dir_fd=directory, dst_dir_fd=self._batch.fd, follow_symlinks=False)
@@ -161,7 +145,7 @@ class Sources:
 
     def _elsewhere(self, entry: Entry) -> list[TreePath]:
         """Local files that held this content when they were last seen."""
-        paths = list(self._leaving.get(entry.chunks, ()))
+        paths = [entry.path, *self._leaving.get(entry.chunks, ())]
         first = entry.chunks[:32]
         for place in self._index.find_chunks([first]).get(first, ()):
             row = self._index.row(place.path) if not place.offset else None

@@ -173,8 +173,10 @@ class TreeStore:
             known = batch.journaled
             fresh = [target.entry for target in targets if known.get(target.entry.path) != target.entry]
             self._index.journal(_label(key), fresh)
-            result, records = Applier(beneath, self._index, self._ignore, batch, self._guard.note).run(targets)
+            applier = Applier(beneath, self._index, self._ignore, batch, self._guard.note)
+            result, records = applier.run(targets)
             self._index.put(records, batch=_label(key))
+            self._index.set_signatures(applier.refreshed.items())
             for entry, _ in records:
                 self._seen.pop(entry.path, None)
             self._batches.pop(key).close()

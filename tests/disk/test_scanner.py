@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from l2sync.disk import scanner as scanning
+from l2sync.disk import reading
 from l2sync.disk.chunker import Unsettled, hash_file
 from l2sync.disk.xattrs import Xattrs
 from l2sync.modtree import Kind, TreePath
@@ -42,7 +42,7 @@ def test_a_file_that_cannot_be_read_is_named_and_not_missed(
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(scanning, "hash_file", broken)
+        patch.setattr(reading, "hash_file", broken)
         assert a.store.scan(paths) == []
     assert a.store.unreadable == {path("g"): "Input/output error"}
     assert a.store.unsettled == set(), "it is not tried again at once"
@@ -57,7 +57,7 @@ def test_a_passing_trouble_is_looked_at_again_soon(a: Replica, monkeypatch: pyte
         raise OSError(errno.EMFILE, "Too many open files")
 
     with monkeypatch.context() as patch:
-        patch.setattr(scanning, "hash_file", broken)
+        patch.setattr(reading, "hash_file", broken)
         assert a.store.scan(None) == []
     assert a.store.unsettled == {path("g")} and a.store.unreadable == {}
 

@@ -1,0 +1,78 @@
+"""Reading what stands at a path: each inode once, however many names it has."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from l2sync.modtree import ROOT, Entry, Kind, Observation, TreePath, name
+
+from .beneath import DIRECTORY, Beneath
+from .chunker import hash_file, wait_for_the_tick
+from .index import Index
+from .look import observation, signature
+from .xattrs import Attributes
+
+
+class Reader:
+    """What one scan reads."""
+
+    def __init__(self, beneath: Beneath, index: Index) -> None:
+        self._beneath = beneath
+        self._index = index
+        self._read: dict[bytes, Observation] = {}
+        """By signature, what has more than one name."""
+
+    def read(
+        self, path: TreePath, kind: Kind, status: os.stat_result, directory: int, before: Entry | None
+    ) -> tuple[Observation, bytes]:
+        """What stands there, and its signature; ``directory`` is the one it is in, if that is open.
+
+        Raises OSError, Unsettled.
+        """
+        if status.st_nlink == 1 or kind is Kind.DIR:
+            return self._look(path, kind, status, directory, before)
+        sig = signature(status)
+        known = self._read.get(sig)
+        if known is None:
+            rows = self._index.sharing(status.st_ino).values()
+            mates = [row.entry() for row in rows if row.signature == sig]
+            if mates:
+                known = observed(mates[0])
+            else:
+                # The names of an inode must come to look the same: cut into chunks alike, and with what is carried.
+                like = before or next((row.entry() for row in rows if row.kind is kind), None)
+                known, sig = self._look(path, kind, status, directory, like)
+            self._read[sig] = known
+        return msgspec.structs.replace(known, path=path, link_group=b""), sig
+
+    def _look(
+        self, path: TreePath, kind: Kind, status: os.stat_result, directory: int, before: Entry | None
+    ) -> tuple[Observation, bytes]:
+        xattrs = self._beneath.xattrs
+        target = chunks = b""
+        if kind is Kind.FILE:
+            status, chunks, attributes = hash_file(name(path), directory, xattrs, before)
+        else:
+            wait_for_the_tick(status)
+            if kind is Kind.LINK:
+                target = os.readlink(name(path), dir_fd=directory)
+            if path == ROOT or directory < 0:
+                attributes = self._of_directory(path)
+            else:
+                attributes = xattrs.of_child(name(path), directory)
+        attributes = xattrs.seen(attributes, before.xattrs if before is not None else ())
+        return observation(path, status, target, chunks, attributes), signature(status)
+
+    def _of_directory(self, path: TreePath) -> Attributes:
+        fd = self._beneath.open(path, DIRECTORY)
+        try:
+            return self._beneath.xattrs.of_open(fd)
+        finally:
+            os.close(fd)
+
+
+def observed(entry: Entry) -> Observation:
+    """An entry without its version."""
+    return Observation(**{field: getattr(entry, field) for field in Observation.__struct_fields__})
