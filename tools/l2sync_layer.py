@@ -39,6 +39,8 @@ KINDS = {
     13: "want",
     14: "repair",
     15: "done",
+    16: "query",
+    17: "report",
 }
 
 

@@ -5,21 +5,22 @@ Whatever fails is an answer too: the node is never left waiting.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 import outcome
 import structlog
 
-from l2sync.disk import CommitResult, Paused, Prepared, TreeStore
-from l2sync.modtree import Observation, TreePath
+from l2sync.disk import CommitResult, Paused, Prepared, Seen, TreeStore
+from l2sync.modtree import Kind, Observation, TreePath
 from l2sync.node import api
 
 from .worker import Worker
 
 T = TypeVar("T")
 Report = Callable[[api.DiskEvent], None]
-DiskRequest = api.Prepare | api.Store | api.Commit | api.Discard | api.ReadChunks | api.Rescan
+DiskRequest = api.Prepare | api.Store | api.Commit | api.Discard | api.ReadChunks | api.Rescan | api.Explain
 
 
 class Desk:
@@ -29,6 +30,8 @@ class Desk:
         self.name = name
         self.store = store
         self.worker = worker
+        self.looker: Worker | None = None
+        """A thread for looks that must not wait for a long scan; else the tree's own worker has them."""
         self.paused_reason: str | None = None
         self.scanning = 0
         """Scans asked for that have not ended."""
@@ -61,6 +64,8 @@ class Desk:
                 self._read_chunks(effect)
             case api.Rescan(_, paths):
                 self.scan(paths)
+            case api.Explain():
+                self._explain(effect)
 
     def scan(self, paths: Iterable[TreePath] | None, done: Callable[[int | Exception], None] | None = None) -> None:
         """Look at these paths (None: all); the node hears what differs, then ``done`` how much, or why not."""
@@ -131,6 +136,22 @@ class Desk:
             lambda chunks: api.ChunksRead(self.name, effect.key, tuple(chunks)),
             lambda _: api.ChunksRead(self.name, effect.key, tuple((r.index, None) for r in effect.reads)),
         )
+
+    def _explain(self, effect: api.Explain) -> None:
+        def finish(result: outcome.Outcome[Seen]) -> None:
+            try:
+                seen = result.unwrap()
+            except Exception as error:
+                self._log.error("explain_failed", exc_info=error)
+                seen = Seen(error=str(error) or type(error).__name__)
+            look = None
+            if (status := seen.status) is not None:
+                mode, owner = stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid)
+                size = status.st_size if seen.kind is Kind.FILE else 0
+                look = api.DiskLook(seen.kind, mode, *owner, size, status.st_mtime_ns, seen.what)
+            self._report(api.Explained(self.name, effect.token, seen.ignored, look, seen.error))
+
+        (self.looker or self.worker).post(lambda: self.store.explain(effect.path), finish)
 
     def _do(
         self,

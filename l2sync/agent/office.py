@@ -26,6 +26,7 @@ from .protocol import (
     Rescanned,
     RescanQuery,
     UnlockQuery,
+    WhyQuery,
     success,
 )
 from .watching import TreeWatch
@@ -93,6 +94,8 @@ class Office:
                 return success(await self._rescan(tree))
             case ConflictsQuery(tree):
                 return success(await self._conflicts(tree))
+            case WhyQuery():
+                return success(await self._why(query))
             case _:
                 return success(self.status())
         return success()
@@ -186,6 +189,26 @@ class Office:
             return copies
 
         return await trio.to_thread.run_sync(look)
+
+    async def _why(self, query: WhyQuery) -> object:
+        name, path = await trio.to_thread.run_sync(self._find, query)
+        patience = int(max(0.0, query.timeout_s) * 1e9)
+        _, answer = await self.driver.ask(lambda number: api.WhyRequest(number, name, path, patience))
+        if not answer.ok:
+            raise Refusal("failed", answer.detail)
+        return answer.data
+
+    def _find(self, query: WhyQuery) -> tuple[str, TreePath]:
+        """Tree and path that a user means: TREE:PATH where that names a tree, and no such file stands here."""
+        name, colon, inside = query.word.partition(b":")
+        tree = os.fsdecode(name)
+        if not colon or tree not in self.roots or os.path.lexists(query.path):
+            ((tree, (path,)),) = self._place([query.path]).items()
+            return tree, path
+        try:
+            return tree, tree_path(inside.strip(b"/"))
+        except InvalidPath as error:
+            raise Refusal("outside", f"{query.word.decode(errors='backslashreplace')}: {error}") from None
 
     def _names(self, tree: str | None) -> list[str]:
         if tree is None:

@@ -48,7 +48,18 @@ class ConflictsQuery(msgspec.Struct, frozen=True, tag="conflicts", tag_field="re
     tree: str | None = None
 
 
-Query: TypeAlias = StatusQuery | FlushQuery | LockQuery | UnlockQuery | RescanQuery | ConflictsQuery
+class WhyQuery(msgspec.Struct, frozen=True, tag="why", tag_field="request"):
+    """Answered with :class:`l2sync.node.explanation.Explanation`; code ``outside`` for what is in no tree.
+
+    ``path`` is absolute; ``word`` is what the user wrote, which may name a tree: ``TREE:PATH``.
+    """
+
+    path: bytes
+    word: bytes = b""
+    timeout_s: float = 5.0
+
+
+Query: TypeAlias = StatusQuery | FlushQuery | LockQuery | UnlockQuery | RescanQuery | ConflictsQuery | WhyQuery
 
 
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):

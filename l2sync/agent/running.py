@@ -57,6 +57,8 @@ class Running:
         with trio.CancelScope(shield=True):
             for desk in self.driver.desks.values():
                 await _close(desk.store, desk.worker)
+            for looker in {desk.looker for desk in self.driver.desks.values() if desk.looker is not None}:
+                await looker.close()
 
 
 async def build(
@@ -94,8 +96,10 @@ async def build(
         raise
     driver = Driver(node, link, partial(save_registry, state_dir))
     watches = {}
+    looker = Worker("look")
     for tree, (store, worker) in zip(config.trees, opened, strict=True):
         desk = driver.desks[tree.name] = Desk(tree.name, store, worker, driver.report)
+        desk.looker = looker
         settler = Settler(store.options.settle_ns, store.options.settle_most_ns)
         watches[tree.name] = TreeWatch(desk, partial(_watch, tree, store), settler, tree.rescan_s)
     return Running(node, driver, watches, Office(driver, watches, {t.name: Path(t.path) for t in config.trees}))

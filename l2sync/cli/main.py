@@ -18,6 +18,7 @@ _COMMANDS = {
     "check": "setup",
     "run": "running",
     "status": "asking",
+    "why": "why",
     "flush": "asking",
     "lock": "locking",
     "rescan": "asking",

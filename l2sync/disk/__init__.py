@@ -1,10 +1,11 @@
 """Trees on disk: scanning, watching, the index, and the safe application of changes. Knows the modtree only."""
 
 from .applier import CommitResult
+from .explain import Seen
 from .guard import Paused
 from .preparing import Prepared
 from .settler import Settler
 from .store import TreeOptions, TreeStore
 from .watcher import Touched, Watcher
 
-__all__ = ["CommitResult", "Paused", "Prepared", "Settler", "Touched", "TreeOptions", "TreeStore", "Watcher"]
+__all__ = ["CommitResult", "Paused", "Prepared", "Seen", "Settler", "Touched", "TreeOptions", "TreeStore", "Watcher"]

@@ -46,7 +46,7 @@ class Guard:
     """Holds the root open, and looks before each operation whether it still is the tree that the index knows."""
 
     def __init__(self, root: Path, index: Index) -> None:
-        self._root = root
+        self.root = root
         self._index = index
         self._beneath: Beneath | None = None
         self._full = False
@@ -73,14 +73,14 @@ class Guard:
 
     def _opened(self) -> Beneath:
         try:
-            status = os.stat(self._root)
+            status = os.stat(self.root)
             if self._beneath is not None and self._beneath.identity != (status.st_dev, status.st_ino):
                 self.close()
             if self._beneath is None:
-                self._beneath = Beneath(self._root)
+                self._beneath = Beneath(self.root)
         except OSError as error:
             self.close()
-            raise Paused(f"the root {self._root} cannot be opened: {error.strerror}") from error
+            raise Paused(f"the root {self.root} cannot be opened: {error.strerror}") from error
         if os.fstatvfs(self._beneath.fd).f_flag & os.ST_RDONLY:
             raise Paused("the tree's file system is read-only")
         return self._beneath
@@ -94,9 +94,9 @@ class Guard:
         if self._index.populated():
             self.close()  # a root that is held open cannot be unmounted
             what = "is not marked" if found is None else "carries the mark of another tree"
-            file = self._root / os.fsdecode(MARKER)
+            file = self.root / os.fsdecode(MARKER)
             raise Paused(
-                f"the root {self._root} {what}: is its disk mounted? "
+                f"the root {self.root} {what}: is its disk mounted? "
                 f"(if it is the right directory, write {wanted.decode()} into {file})"
             )
         try:

@@ -24,6 +24,8 @@ class Ignore:
         self._fixed = tuple(patterns)
         self._text: bytes | None = None
         self._spec: GitIgnoreSpec | None = None
+        self._lines: list[str] = []
+        self._configured = 0
         self._compile(b"")
 
     def refresh(self, beneath: Beneath) -> bool:
@@ -48,6 +50,25 @@ class Ignore:
         text = path.decode("utf-8", "surrogateescape")
         return bool(self._spec.match_file(text + "/" if directory else text))
 
+    def why(self, path: TreePath, directory: bool) -> str | None:
+        """The pattern by which a path, or a directory above it, is not looked at, and where it stands; else None."""
+        parts = path.split(b"/")
+        for count in range(1, len(parts) + 1):
+            place = TreePath(b"/".join(parts[:count]))
+            below = directory or count < len(parts)
+            if self(place, below):
+                return self._pattern(place, below)
+        return None
+
+    def _pattern(self, path: TreePath, directory: bool) -> str:
+        spec = self._spec
+        if spec is None or path == PRIVATE:
+            return "the agent's own directory"
+        text = path.decode("utf-8", "surrogateescape")
+        number = spec.check_file(text + "/" if directory else text).index or 0
+        where = "the configuration" if number < self._configured else os.fsdecode(FILE)
+        return f"{self._lines[number]} in {where}"
+
     def any_above(self, path: TreePath) -> bool:
         """Whether one of the directories above is not looked at."""
         at = path.find(b"/")
@@ -58,8 +79,9 @@ class Ignore:
         return False
 
     def _compile(self, text: bytes) -> None:
-        lines = [*self._fixed, *text.decode("utf-8", "surrogateescape").splitlines()]
-        lines = [line for line in lines if line.strip() and not line.startswith("#")]
+        fixed = _patterns(self._fixed)
+        lines = fixed + _patterns(text.decode("utf-8", "surrogateescape").splitlines())
+        self._lines, self._configured = lines, len(fixed)
         self._spec = GitIgnoreSpec.from_lines(lines) if lines else None
 
 
@@ -86,6 +108,10 @@ class IgnoredDirectories:
         """The patterns have changed."""
         for listener in list(self._listeners):
             listener()
+
+
+def _patterns(lines: Iterable[str]) -> list[str]:
+    return [line for line in lines if line.strip() and not line.startswith("#")]
 
 
 def _read(beneath: Beneath) -> bytes:

@@ -18,6 +18,7 @@ from l2sync.modtree import name as last_name
 from .applier import Applier, CommitResult
 from .beneath import Beneath, Directories
 from .chunker import READ
+from .explain import Seen, look_at
 from .guard import Guard, Paused, no_room
 from .ignore import Ignore, IgnoredDirectories
 from .index import Index
@@ -99,6 +100,10 @@ class TreeStore:
         except Paused as paused:
             return paused.reason
         return None
+
+    def explain(self, path: TreePath) -> Seen:
+        """What stands at a path now, and whether it is ignored. In any thread, whatever the tree's own is at."""
+        return look_at(self._guard.root, self._ignore, path)
 
     def scan(self, paths: Iterable[TreePath] | None) -> list[Observation]:
         """Look at these paths (None: all); what differs from the index, parents first."""

@@ -42,6 +42,8 @@ class Kind(IntEnum):
     WANT = 13
     REPAIR = 14
     DONE = 15
+    QUERY = 16
+    REPORT = 17
 
 
 HEADER = Struct(

@@ -3,11 +3,28 @@
 from .bulk import Data, Done, Lock, Repair, Unlockall, Want
 from .errors import RemoteError
 from .header import Kind
+from .inquiry import Query, Report
 from .membership import Ack, Bye, Die, Hello, Ping, Register, Rej, Welcome
 from .updtree import Updtree
 
 AnyBody = (
-    Hello | Welcome | Register | Updtree | Lock | Unlockall | Ack | Ping | Rej | Die | Bye | Data | Want | Repair | Done
+    Hello
+    | Welcome
+    | Register
+    | Updtree
+    | Lock
+    | Unlockall
+    | Ack
+    | Ping
+    | Rej
+    | Die
+    | Bye
+    | Data
+    | Want
+    | Repair
+    | Done
+    | Query
+    | Report
 )
 
 MESSAGES: dict[Kind, type[AnyBody]] = {
@@ -26,6 +43,8 @@ MESSAGES: dict[Kind, type[AnyBody]] = {
     Kind.WANT: Want,
     Kind.REPAIR: Repair,
     Kind.DONE: Done,
+    Kind.QUERY: Query,
+    Kind.REPORT: Report,
 }
 
 

@@ -12,7 +12,9 @@ from .declare import Int48ub, Message, Record, declared
 from .errors import LocalError, RemoteError
 from .header import Kind
 
-STREAMED = frozenset({Kind.UPDTREE, Kind.LOCK, Kind.UNLOCKALL, Kind.WANT, Kind.DONE})
+STREAMED = frozenset(
+    {Kind.UPDTREE, Kind.LOCK, Kind.UNLOCKALL, Kind.WANT, Kind.DONE, Kind.QUERY, Kind.REPORT}
+)
 """The kinds whose bodies begin with a prefix."""
 UNICAST = 1
 """Flag: the place is one in the stream from the sender to the addressed node alone, not in its broadcast stream."""

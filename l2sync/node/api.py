@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from l2sync.modtree import Chunk, Entry, Observation, Target, TreePath
+from l2sync.modtree import Chunk, Entry, Kind, Observation, Target, TreePath
 
 BatchKey: TypeAlias = tuple[int, int]
 """A batch's name in the whole cluster: the origin's session and the batch's number there."""
@@ -141,6 +141,15 @@ class Rescan:
 
 
 @dataclass(frozen=True, slots=True)
+class Explain:
+    """Say what stands at a path at this moment, and whether it is ignored: answered by Explained, with the token."""
+
+    tree: str
+    token: int
+    path: TreePath
+
+
+@dataclass(frozen=True, slots=True)
 class RenewReplica:
     """The index fell back (others know writes of ours that it does not): write under this replica from now on."""
 
@@ -167,11 +176,12 @@ class Notify:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The end of a request that was submitted: ``ok``, or why not."""
+    """The end of a request that was submitted: ``ok``, or why not; ``data`` where the request says so."""
 
     request: int
     ok: bool
     detail: str = ""
+    data: object = None
 
 
 Effect: TypeAlias = (
@@ -183,6 +193,7 @@ Effect: TypeAlias = (
     | Discard
     | ReadChunks
     | Rescan
+    | Explain
     | RenewReplica
     | RememberIds
     | Notify
@@ -246,6 +257,30 @@ class ChunksRead:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskLook:
+    """What stat shows at a path; ``kind`` is None for what is not kept in sync, and ``what`` says what that is."""
+
+    kind: Kind | None
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime_ns: int
+    what: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Answer to Explain: the pattern that ignores the path (or one above), what stands there, or why nobody knows."""
+
+    tree: str
+    token: int
+    ignored: str | None = None
+    look: DiskLook | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TreePaused:
     """The tree cannot be trusted now (root gone, disk full, read-only): nothing is taken from it or put in it."""
 
@@ -260,7 +295,7 @@ class TreeResumed:
     tree: str
 
 
-DiskEvent: TypeAlias = Observed | Prepared | Stored | Committed | ChunksRead | TreePaused | TreeResumed
+DiskEvent: TypeAlias = Observed | Prepared | Stored | Committed | ChunksRead | Explained | TreePaused | TreeResumed
 
 
 # --- requests --------------------------------------------------------------------------------------
@@ -298,4 +333,14 @@ class CancelRequest:
     request: int
 
 
-Request: TypeAlias = FlushRequest | LockRequest | UnlockRequest | CancelRequest
+@dataclass(frozen=True, slots=True)
+class WhyRequest:
+    """Answer, with an `Explanation` as data, what each node has at a path; who has not said it in time is silent."""
+
+    request: int
+    tree: str
+    path: TreePath
+    patience: int
+
+
+Request: TypeAlias = FlushRequest | LockRequest | UnlockRequest | CancelRequest | WhyRequest

@@ -36,8 +36,10 @@ from l2sync.frames import (
     Keyring,
     Kind,
     LocalError,
+    Query,
     RemoteError,
     Repair,
+    Report,
     Stage,
     TreeState,
     Updtree,
@@ -48,11 +50,14 @@ from l2sync.frames import (
 )
 from l2sync.modtree import InvalidPath, MalformedEntry, TreePath
 
+from .account import Accountant
 from .api import (
+    CancelRequest,
     ChunksRead,
     Committed,
     DiskEvent,
     Effect,
+    Explained,
     NodeSettings,
     Observed,
     Persist,
@@ -65,8 +70,10 @@ from .api import (
     TreePaused,
     TreeResumed,
     TreeSetup,
+    WhyRequest,
 )
 from .context import Context, TreeReadiness
+from .inquiries import Inquiries
 from .offering import Offering
 from .receiving import Receiving
 from .reconcile import Reconciler
@@ -114,6 +121,7 @@ class Node:
         self.reconciler = Reconciler(self.ctx)
         self.requests = Requests(self.ctx, self.offering, self.receiving)
         self.telling = Telling(self.ctx, self.offering, self.receiving, self.reconciler, self.requests)
+        self.inquiries = Inquiries(self.ctx, Accountant(self.ctx, self.offering, self.receiving), self.telling)
         self.refused: str | None = None
         self._announced: dict[str, tuple[int, bool, bool]] = {}
         self._dirty_digests = True
@@ -174,6 +182,8 @@ class Node:
                 self.receiving.stored(event)
             case Committed():
                 self.receiving.committed(event, now)
+            case Explained():
+                self.inquiries.explained(event, now)
             case ChunksRead():
                 self.offering.chunks_read(event, now)
             case TreePaused():
@@ -200,7 +210,12 @@ class Node:
 
     def submit(self, request: Request, now: int) -> None:
         """Take a user's request; its `Answer` comes as an effect."""
-        self.requests.submit(request, now)
+        if isinstance(request, WhyRequest):
+            self.inquiries.ask(request, now)
+        else:
+            if isinstance(request, CancelRequest):
+                self.inquiries.cancel(request.request)
+            self.requests.submit(request, now)
         self._after(now)
 
     def handle_timer(self, now: int) -> None:
@@ -211,6 +226,7 @@ class Node:
         self._events(now)
         self.receiving.handle_timer(now)
         self.offering.handle_timer(now)
+        self.inquiries.handle_timer(now)
         for shared in self.ctx.trees.values():
             busy = self.offering.busy(shared) or self.receiving.busy(shared) or bool(shared.dirty)
             self.reconciler.tick(now, busy, shared)
@@ -221,6 +237,7 @@ class Node:
     def next_deadline(self, now: int) -> int | None:
         """The time (ns) by which `handle_timer` must be called."""
         times = [self.cluster.next_deadline(), self.offering.next_deadline(), self.receiving.next_deadline()]
+        times.append(self.inquiries.next_deadline())
         for shared in self.ctx.trees.values():
             times.append(self.reconciler.next_deadline(shared))
             if shared.paused is None:
@@ -308,6 +325,7 @@ class Node:
                 self.ctx.notify("peer_offline", "warning", peer=self.ctx.name_of(peer), id=peer, reason=reason)
                 self.offering.peer_offline(peer, now)
                 self.receiving.peer_offline(session)
+                self.inquiries.peer_offline(session, now)
             case Joined(node):
                 self.ctx.notify("joined", id=node)
                 self._dirty_digests = True
@@ -331,6 +349,10 @@ class Node:
                 self.receiving.gone((event.session, done.batch))
             else:
                 self.offering.done(peer, done, now)
+        elif event.kind == Kind.QUERY:
+            self.inquiries.query(peer, event.session, Query.parse(body), now)
+        elif event.kind == Kind.REPORT:
+            self.inquiries.report(peer, event.session, Report.parse(body), now)
         elif event.kind == Kind.UPDTREE:
             message = Updtree.parse(body)
             shared = self.ctx.by_tag.get(message.tree)

@@ -8,6 +8,7 @@ from itertools import islice
 from l2sync import __version__
 from l2sync.cluster import Peer, PeerState
 from l2sync.frames import NOID
+from l2sync.modtree import ROOT, TreePath, covers
 
 from .context import Context
 from .offering import Offering
@@ -56,7 +57,7 @@ class Telling:
             trees=trees,
             in_sync=not reasons,
             reasons=tuple(reasons),
-            locks=tuple(self._lock_infos()),
+            locks=tuple(self.locks()),
             counters=dict(sorted(counters.items())),
         )
 
@@ -115,12 +116,15 @@ class Telling:
             len(shared.troubles),
         )
 
-    def _lock_infos(self) -> Iterable[LockInfo]:
+    def locks(self, tree: SharedTree | None = None, path: TreePath = ROOT) -> Iterable[LockInfo]:
+        """Every claim, or those of one tree that bear on a path."""
         names = {peer.session: peer.name for peer in self.ctx.cluster.peers.values()}
         names[self.ctx.cluster.session] = self.ctx.name
         locks = self.ctx.cluster.locks
         for claim in locks:
             shared = self.ctx.by_tag.get(claim.tree)
+            if tree is not None and not (shared is tree and _bears_on(claim.paths, path)):
+                continue
             yield LockInfo(
                 names.get(claim.session, f"node {claim.node}"),
                 claim.number,
@@ -129,3 +133,7 @@ class Telling:
                 "user" if claim.purpose == 2 else "batch",
                 claim.granted or (claim.session != self.ctx.cluster.session and locks.earlier(claim) is None),
             )
+
+
+def _bears_on(claimed: Iterable[bytes], path: TreePath) -> bool:
+    return any(covers(TreePath(one), path) or covers(path, TreePath(one)) for one in claimed)

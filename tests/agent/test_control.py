@@ -29,6 +29,7 @@ from l2sync.agent.protocol import (
     RescanQuery,
     StatusQuery,
     UnlockQuery,
+    WhyQuery,
 )
 from l2sync.modtree import TreePath
 from l2sync.node import api
@@ -251,3 +252,34 @@ def _base64(data: bytes) -> bytes:
     import base64
 
     return base64.b64encode(data)
+
+
+@pytest.mark.parametrize(
+    ("path", "word", "meant"),
+    [
+        ("{root}/a/b", "a/b", b"a/b"),
+        ("{root}", ".", b""),
+        ("/elsewhere/t:a/b", "t:a/b", b"a/b"),
+        ("/elsewhere/t:/a/", "t:/a/", b"a"),
+        ("{root}/u:x", "u:x", b"u:x"),
+        ("{root}/t:here", "t:here", b"t:here"),
+    ],
+)
+async def test_why_takes_a_path_or_a_tree_with_a_path_in_it(tmp_path: Path, path: str, word: str, meant: bytes):
+    async with desk(tmp_path) as d:
+        (d.root / "t:here").touch()
+        d.node.answer = lambda request: [api.Answer(request.request, True, data={"of": "it"})]  # type: ignore[method-assign]
+        query = WhyQuery(path.format(root=d.root).encode(), word.encode(), 2.5)
+        assert await d.ask(query) == {"of": "it"}
+        (asked,) = d.of(api.WhyRequest)
+        assert (asked.tree, asked.path, asked.patience) == ("t", meant, 2_500_000_000)
+
+
+@pytest.mark.parametrize(
+    ("path", "word"), [("/etc/passwd", "/etc/passwd"), ("{root}/.l2sync/id", "id"), ("/x/t:../y", "t:../y")]
+)
+async def test_why_of_what_is_in_no_tree_is_refused(tmp_path: Path, path: str, word: str):
+    async with desk(tmp_path) as d:
+        with pytest.raises(RequestFailed) as caught:
+            await d.ask(WhyQuery(path.format(root=d.root).encode(), word.encode()))
+        assert caught.value.code == "outside" and not d.of(api.WhyRequest)

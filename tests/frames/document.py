@@ -22,11 +22,12 @@ INTRODUCTION = """\
 # The frames
 
 A frame is the payload of an Ethernet frame of EtherType 0x88B5: a header in clear, a sealed body, a tag of
-{tag} bytes. All integers are unsigned and big-endian.
+{tag} bytes. All integers are big-endian.
 
 | notation | meaning |
 | --- | --- |
 | u8, u16, u24, u32, u48, u64 | an integer of so many bits |
+| i32, i64 | a signed integer, in two's complement |
 | bytes 8 | exactly 8 bytes |
 | bytes u16 | a u16 count of bytes, then the bytes; likewise u32 |
 | text | a u8 count of bytes, then UTF-8 for people; too long a text is cut by its sender |
@@ -93,6 +94,8 @@ def type_of(part: object) -> str:
     if isinstance(part, Const):
         return type_of(part.subcon) if isinstance(part.subcon, FormatField) else f"bytes {part.sizeof()}"
     if isinstance(part, FormatField | BytesInteger):
+        if isinstance(part, FormatField) and part.fmtstr[-1].islower():
+            return f"i{8 * part.sizeof()}"
         return f"u{8 * part.sizeof()}"
     return f"bytes {part.sizeof()}"
 

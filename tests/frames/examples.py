@@ -77,6 +77,17 @@ MESSAGES: dict[Kind, frames.AnyBody] = {
     Kind.DATA: frames.Data(9, 66000, 40, 41, b"a symbol of equal size"),
     Kind.WANT: frames.Want(9, ((0, 99), (120, 120))),
     Kind.REPAIR: frames.Repair(9, 4321, 3990, ((66000, 2), (66003, 1))),
+    Kind.QUERY: frames.Query(4, TREE, b"html/img"),
+    Kind.REPORT: frames.Report(
+        number=4,
+        known=True,
+        standing=frames.Standing(
+            1, 0o644, 0, 33, 4096, -1, 999_999_999, HALF_DIGEST, "web2", 0xABCD, 7, ((0xABCD, 7), (0xBCDE, 2))
+        ),
+        remarks=(frames.Remark(frames.Note.FAILING, "Operation not permitted", 20),),
+        below=(frames.Below(b"html/img/a.png", frames.Note.UNREADABLE, "Input/output error"),),
+        in_trouble=1,
+    ),
     Kind.DONE: frames.Done(9, frames.Stage.COMMITTED, ((b"html/img", "no space left on device"),)),
 }
 
@@ -84,11 +95,19 @@ _PLACE = {
     Kind.HELLO: (frames.NOID, frames.NOID),
     Kind.REGISTER: (0, frames.NOID),
     Kind.WANT: (0, 5),
+    Kind.REPORT: (0, 5),
     Kind.ACK: (0, 5),
     Kind.REJ: (0, 5),
     Kind.REPAIR: (0, 5),
 }
-_STREAM = {Kind.WANT: (3, frames.UNICAST), Kind.LOCK: (20, 0), Kind.UNLOCKALL: (21, 0), Kind.DONE: (22, 0)}
+_STREAM = {
+    Kind.WANT: (3, frames.UNICAST),
+    Kind.LOCK: (20, 0),
+    Kind.UNLOCKALL: (21, 0),
+    Kind.DONE: (22, 0),
+    Kind.QUERY: (23, 0),
+    Kind.REPORT: (4, frames.UNICAST),
+}
 
 
 def examples() -> list[Example]:

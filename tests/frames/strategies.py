@@ -45,7 +45,36 @@ echoes = st.builds(frames.Echo, unsigned(64), nonces)
 registrations = st.builds(frames.Registration, unsigned(48), nonces)
 tree_states = st.builds(frames.TreeState, unsigned(64), digests, unsigned(32), unsigned(8))
 
+signed64 = st.integers(-(2**63), 2**63 - 1)
+notes = st.sampled_from(frames.Note)
+standings = st.builds(
+    frames.Standing,
+    unsigned(8),
+    unsigned(16),
+    unsigned(32),
+    unsigned(32),
+    unsigned(64),
+    signed64,
+    unsigned(32),
+    digests,
+    texts,
+    unsigned(64),
+    unsigned(64),
+    tuples_of(st.tuples(unsigned(64), unsigned(64))),
+)
+reports = st.builds(
+    frames.Report,
+    unsigned(32),
+    st.booleans(),
+    st.none() | standings,
+    tuples_of(st.builds(frames.Remark, notes, texts, st.integers(-1, 2**31 - 1))),
+    tuples_of(st.builds(frames.Below, octets, notes, texts)),
+    unsigned(32),
+)
+
 bodies = st.one_of(
+    st.builds(frames.Query, unsigned(32), unsigned(64), octets),
+    reports,
     st.builds(frames.Hello, names, nonces),
     st.builds(frames.Welcome, names, nonces, spans(16), tuples_of(newcomers)),
     st.builds(frames.Register, names, nonces, unsigned(48), tuples_of(echoes)),

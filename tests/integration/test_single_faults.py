@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -57,6 +58,12 @@ def test_what_one_host_cannot_put_in_place_waits_alone_and_heals(mounted: Cluste
     assert failing(b)["fixed"] == "Operation not permitted" and failing(b)["huge"].startswith("no space for it")
     assert (b.tree / "free").read_text() == "newer" and (b.tree / "fixed").read_text() == "old"
     assert wait(lambda: (c.tree / "huge").exists() and (c.tree / "fixed").read_text() == "newer", 30)
+    told = c.ask("why", "www:fixed")
+    assert told.returncode == 1
+    assert "web1: has an older version" in told.stdout and "Operation not permitted (tried again in" in told.stdout
+    assert "web0: has it." in told.stdout and "web2 (here): has it." in told.stdout
+    below = json.loads(a.ask("why", str(a.tree), "--json").stdout)["nodes"][1]["below"]
+    assert [one["path"] for one in below] == ["fixed", "huge"]
     (c.tree / "later").write_text("goes on")
     assert wait(lambda: (b.tree / "later").exists() and (a.tree / "later").exists(), 10)
     subprocess.run(["chattr", "-i", b.tree / "fixed"], check=True)
@@ -90,3 +97,24 @@ def test_a_file_that_its_host_cannot_read_waits_alone_and_heals(cluster: Make, t
     made.settle(60)
     made.judge()
     assert (b.tree / "bad").read_text() == "newer" and failing(a) == {}
+
+
+def test_asking_why_of_what_is_gone_ignored_or_outside(cluster: Make) -> None:
+    made = cluster(2)
+    a, b = made.agents
+    (a.tree / ".l2syncignore").write_text("*.swp\n")
+    (a.tree / "gone").write_text("old")
+    made.start()
+    made.flush()
+    os.unlink(b.tree / "gone")
+    made.flush()
+    (a.tree / "x.swp").write_text("not for others")
+    os.mkfifo(b.tree / "pipe")
+    gone = a.ask("why", str(a.tree / "gone"))
+    assert gone.returncode == 0 and "It was deleted on web1" in gone.stdout
+    assert "ignored there, by *.swp in .l2syncignore" in a.ask("why", "www:x.swp").stdout
+    assert "A FIFO stands there" in a.ask("why", "www:pipe").stdout
+    outside = a.ask("why", "/etc/passwd")
+    assert outside.returncode == 64 and "in none of the trees" in outside.stderr
+    private = a.ask("why", str(a.tree / ".l2sync/id"))
+    assert private.returncode == 64 and "the agent's own directory" in private.stderr

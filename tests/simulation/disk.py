@@ -26,6 +26,9 @@ from l2sync.node.api import (
     Commit,
     Committed,
     Discard,
+    DiskLook,
+    Explain,
+    Explained,
     Observed,
     Persist,
     Prepare,
@@ -67,6 +70,10 @@ class SimDisk:
     """Paths at which nothing can be put in place, with the reason that the disk gives."""
     cannot_read: dict[TreePath, str] = field(default_factory=dict)
     """Files whose bytes cannot be read."""
+    ignored: dict[TreePath, str] = field(default_factory=dict)
+    """What a look says of patterns; nothing is left out for it."""
+    mute: bool = False
+    """Looks for people are never answered."""
 
     # --- the user's side --------------------------------------------------------------------------
 
@@ -165,6 +172,10 @@ class SimDisk:
                 self.replica, self.counter = replica, counter
             case Rescan(_, paths):
                 return self.scan(paths)
+            case Explain() if self.mute:
+                return None
+            case Explain(_, token, path):
+                return Explained(self.name, token, self.ignored.get(path), self._look(path))
             case Prepare(_, key, entries, chunks):
                 return self._prepare(key, entries, list(chunks))
             case Store(_, key, chunks):
@@ -181,6 +192,12 @@ class SimDisk:
             case ReadChunks(_, key, reads):
                 return ChunksRead(self.name, key, tuple((r.index, self._read(r)) for r in reads))
         return None
+
+    def _look(self, path: TreePath) -> DiskLook | None:
+        node = self.files.get(path)
+        if node is None:
+            return None
+        return DiskLook(node.kind, node.mode, 0, 0, len(node.data), node.mtime_ns)
 
     def _read(self, read: ChunkRead) -> bytes | None:
         if read.path in self.cannot_read:
