@@ -2,7 +2,17 @@
 
 from .codec import ENTRY, MalformedEntry, pack_entry, unpack_entry
 from .entry import CHUNK_RECORD, Chunk, Entry, Kind, Observation, pack_chunks, to_entry, unpack_chunks
-from .merge import Resolution, Target, conflict_path, is_conflict_copy, join, merge, precedence, resolve
+from .merge import (
+    Resolution,
+    Target,
+    conflict_path,
+    copy_of,
+    is_conflict_copy,
+    join,
+    merge,
+    precedence,
+    resolve,
+)
 from .paths import (
     MAX_NAME,
     MAX_PATH,
@@ -44,6 +54,7 @@ __all__ = [
     "VersionVector",
     "ancestors",
     "conflict_path",
+    "copy_of",
     "covers",
     "is_conflict_copy",
     "join",

@@ -66,20 +66,32 @@ def _replaced(one: Entry, other: Entry) -> bool:
 def resolve(siblings: Iterable[Entry]) -> Resolution:
     """Choose among versions of one path; the same set gives the same result in any order.
 
+    Whoever wrote a version that has seen another's dot wrote it in that one's place (dotted version vectors, Preguica
+    et al. 2012): that other neither wins nor leaves a copy, though its vector may have grown by a merge meanwhile.
     Raises ValueError for an empty set.
     """
     versions = sorted(join(frozenset(siblings), frozenset()), key=precedence, reverse=True)
     if not versions:
         raise ValueError("nothing to choose from")
-    winner = versions[0]
+    fresh = [one for one in versions if not any(_overwritten(one, other) for other in versions)]
+    winner = (fresh or versions)[0]
     copies: dict[TreePath, Entry] = {}
     vector = winner.version
-    for loser in versions[1:]:
+    for loser in versions:
         vector = vector.join(loser.version)
-        if _worth_keeping(loser, winner):
-            copy = _copy_of(loser)
+        if loser is not winner and _worth_keeping(loser, winner) and not any(_seen(loser, v) for v in versions):
+            copy = copy_of(loser)
             copies.setdefault(copy.path, copy)
     return Resolution(msgspec.structs.replace(winner, version=vector), tuple(copies[path] for path in sorted(copies)))
+
+
+def _seen(one: Entry, other: Entry) -> bool:
+    replica, counter = one.dot
+    return one.dot != other.dot and 0 < counter <= other.version.counter(replica)
+
+
+def _overwritten(one: Entry, other: Entry) -> bool:
+    return _seen(one, other) and not _seen(other, one)
 
 
 def merge(mine: Entry | None, theirs: Entry) -> Resolution:
@@ -93,7 +105,8 @@ def _worth_keeping(loser: Entry, winner: Entry) -> bool:
     return loser.kind not in (Kind.TOMBSTONE, Kind.DIR) and not loser.same_content(winner)
 
 
-def _copy_of(loser: Entry) -> Entry:
+def copy_of(loser: Entry) -> Entry:
+    """The conflict copy of a version that loses its path."""
     return msgspec.structs.replace(
         loser, path=conflict_path(loser), version=VersionVector((loser.dot,)), link_group=b""
     )

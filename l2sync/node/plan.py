@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-import msgspec
-
-from l2sync.modtree import ROOT, Entry, Kind, ModTree, Order, Target, TreePath, conflict_path, merge, parent
+from l2sync.modtree import ROOT, Entry, Kind, ModTree, Order, Target, TreePath, copy_of, merge, parent
 
 
 def is_news(mine: Entry | None, theirs: Entry) -> bool:
@@ -78,8 +76,7 @@ class Plan:
         look = before if before is not None and before.kind is Kind.DIR else lost
         dot = (self.replica, self.next_dot())
         if lost.kind not in (Kind.TOMBSTONE, Kind.DIR):
-            kept = msgspec.structs.replace(lost, path=conflict_path(lost))
-            self.take(kept)
+            self.take(copy_of(lost))
         self._aim(
             Entry(
                 path=path,

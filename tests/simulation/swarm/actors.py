@@ -6,9 +6,9 @@ from collections.abc import Callable
 from random import Random
 
 from l2sync.modtree import ROOT, Kind, TreePath, covers
+from tests.simulation.disk import CHUNK, Node
+from tests.simulation.world import MS, SECOND, Host
 
-from ..disk import CHUNK, Node
-from ..world import MS, SECOND, Host
 from .arena import Arena
 from .steps import Step
 

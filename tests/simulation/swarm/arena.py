@@ -7,8 +7,8 @@ from random import Random
 from l2sync.modtree import TreePath
 from l2sync.node import Node
 from l2sync.node.api import Answer, Commit, Notify, RememberIds, Send, TreePaused, TreeResumed
+from tests.simulation.world import MS, Host, World
 
-from ..world import MS, Host, World
 from .crashdisk import CrashDisk
 from .history import History
 

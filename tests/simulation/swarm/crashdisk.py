@@ -12,8 +12,7 @@ from random import Random
 
 from l2sync.modtree import ROOT, Entry, Kind, Order, Target, TreePath, covers, parent
 from l2sync.node.api import Commit, Committed, Persist, Prepare
-
-from ..disk import Node, SimDisk, _look_of, chunks_of, pieces_of
+from tests.simulation.disk import Node, SimDisk, _look_of, chunks_of, pieces_of
 
 
 @dataclass
@@ -102,10 +101,10 @@ class CrashDisk(SimDisk):
     def _place(self, current: Committing, target: Target) -> None:
         entry = target.entry
         known = self.index.get(entry.path)
-        if known is not None and known.version.compare(entry.version) in (Order.AFTER, Order.CONCURRENT):
-            if not known.same_state(entry):
-                current.changed.append(entry.path)
-                return
+        ahead = known is not None and known.version.compare(entry.version) in (Order.AFTER, Order.CONCURRENT)
+        if known is not None and ahead and not known.same_state(entry):
+            current.changed.append(entry.path)
+            return
         if not self.may_replace(entry):
             current.changed.append(entry.path)
             return
@@ -163,9 +162,9 @@ class CrashDisk(SimDisk):
 
     def _undoable(self, placement: Placement) -> bool:
         """Directories hold what is in them, and a file comes back only where its directory is."""
-        if placement.before is None or placement.before.kind is not Kind.DIR:
-            if any(p != placement.path and covers(placement.path, p) for p in self.files):
-                return False
+        holds = any(p != placement.path and covers(placement.path, p) for p in self.files)
+        if holds and (placement.before is None or placement.before.kind is not Kind.DIR):
+            return False
         return placement.path == ROOT or self._stands(placement.path)
 
     def _stands(self, path: TreePath) -> bool:

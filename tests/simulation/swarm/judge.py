@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from l2sync.modtree import Kind, Order, TreePath
 from l2sync.node import Node as ProtocolNode
+from tests.simulation.world import Host
 
-from ..world import Host
 from .arena import Arena
 
 _MOST_BATCHES = 400
@@ -110,7 +110,9 @@ def _index_and_disk(arena: Arena, host: Host) -> list[str]:
 
 def _merged(arena: Arena, host: Host) -> list[str]:
     """Each path's version has seen all recorded ones, and is one of those that no other replaces."""
-    faults = []
+    faults: list[str] = []
+    if arena.history.lost_state:
+        return faults  # what only the lost index knew is not to be had
     for path in arena.history.versions:
         final = host.disk.index.get(path)
         if final is None:
@@ -121,7 +123,7 @@ def _merged(arena: Arena, host: Host) -> list[str]:
             for entry in arena.history.greatest(path)
             if entry.version.compare(final.version) not in (Order.BEFORE, Order.EQUAL)
         ]
-        if late and not arena.history.lost_state:
+        if late:
             faults.append(f"merge: {host.name}'s {path.decode()} has not seen a version of {late[0].author}")
     return faults
 
@@ -147,7 +149,12 @@ def _vanished(arena: Arena) -> list[str]:
 def _risen(arena: Arena) -> list[str]:
     if arena.history.lost_state:
         return []  # who has lost the tombstones cannot know
-    standing = {node.data: path for path, node in arena.hosts[0].disk.files.items() if node.kind is Kind.FILE}
+    # A version may have got its conflict copy before its user replaced it.
+    standing = {
+        node.data: path
+        for path, node in arena.hosts[0].disk.files.items()
+        if node.kind is Kind.FILE and b".conflict-" not in path
+    }
     return [
         f"risen: {data[:8]!r} stands at {standing[data].decode()}, though its user replaced or removed it"
         for data, content in arena.history.contents.items()

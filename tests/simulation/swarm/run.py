@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..world import SECOND
+from tests.simulation.world import SECOND
+
 from .actors import Actors
 from .arena import Arena
 from .judge import judge, watch
