@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
+from blake3 import blake3
 
 from .entry import Entry, Kind
 from .paths import MAX_NAME, TreePath, name, parent
@@ -106,9 +107,16 @@ def _worth_keeping(loser: Entry, winner: Entry) -> bool:
 
 
 def copy_of(loser: Entry) -> Entry:
-    """The conflict copy of a version that loses its path."""
+    """The conflict copy of a version that loses its path.
+
+    It is versioned as the only write of a replica of its own, named by the version: two copies that come to bear one
+    name (same author, same second) must be concurrent, for neither replaces the other.
+    """
+    replica, counter = loser.dot
+    told = blake3(b"conflict copy %d %d " % (replica, counter) + loser.path).digest(length=8)
+    dot = (int.from_bytes(told, "big"), 1)
     return msgspec.structs.replace(
-        loser, path=conflict_path(loser), version=VersionVector((loser.dot,)), link_group=b""
+        loser, path=conflict_path(loser), version=VersionVector((dot,)), dot=dot, link_group=b""
     )
 
 

@@ -69,7 +69,16 @@ def test_concurrent_edits_keep_both_and_the_later_modification_wins() -> None:
     result = merge(a, b)
     assert result.winner.content == b.content and result.winner.version == a.version.join(b.version)
     assert [copy.path for copy in result.copies] == [b"d/page.conflict-web1-19700101-000001.html"]
-    assert result.copies[0].version == VersionVector([a.dot])
+    assert result.copies[0].content == a.content
+
+
+def test_two_versions_of_one_author_and_second_that_both_lose_keep_a_copy_each() -> None:
+    base = written(file(b"f", b"base"))
+    losers = [written(file(b"f", text, mtime=5), by=1, count=2 + n, over=base) for n, text in enumerate((b"x", b"y"))]
+    copies = [merge(written(file(b"f", b"won", mtime=9), by=2, over=base), loser).copies[0] for loser in losers]
+    assert copies[0].path == copies[1].path
+    both = merge(*copies)
+    assert {both.winner.content, *(copy.content for copy in both.copies)} == {loser.content for loser in losers}
 
 
 def test_an_edit_beats_a_deletion_whichever_comes_first() -> None:
