@@ -143,7 +143,7 @@ class SimDisk:
             if old is None or old.deleted:
                 if not seen.deleted:
                     found.append(seen)
-            elif seen.look() != _look_of(old):
+            elif seen.look() != look_of(old):
                 found.append(seen)
         return Observed(self.name, tuple(found), paths is None, dict(self.cannot_read))
 
@@ -232,7 +232,7 @@ class SimDisk:
                 failed[entry.path] = self.cannot_apply[entry.path]
                 continue
             there = self._observe(entry.path).look()
-            if there not in (_look_of(self.index.get(entry.path)), _look_of(entry)):
+            if there not in (look_of(self.index.get(entry.path)), look_of(entry)):
                 changed.append(entry.path)
                 continue
             if entry.path != ROOT and not entry.deleted:
@@ -254,7 +254,7 @@ class SimDisk:
         return Committed(self.name, key, tuple(applied), tuple(changed), failed)
 
 
-def _look_of(entry: Entry | None) -> tuple[object, ...]:
+def look_of(entry: Entry | None) -> tuple[object, ...]:
     if entry is None or entry.deleted:
         return Observation(path=ROOT, kind=Kind.TOMBSTONE).look()
     return entry.look()

@@ -12,7 +12,7 @@ from random import Random
 
 from l2sync.modtree import ROOT, Entry, Kind, Order, Target, TreePath, covers, parent
 from l2sync.node.api import Commit, Committed, Persist, Prepare
-from tests.simulation.disk import Node, SimDisk, _look_of, chunks_of, pieces_of
+from tests.simulation.disk import Node, SimDisk, look_of, chunks_of, pieces_of
 
 
 @dataclass
@@ -131,7 +131,7 @@ class CrashDisk(SimDisk):
     def may_replace(self, entry: Entry) -> bool:
         """Whether what stands there is what the index knows, or is there already."""
         there = self._observe(entry.path).look()
-        return there in (_look_of(self.index.get(entry.path)), _look_of(entry))
+        return there in (look_of(self.index.get(entry.path)), look_of(entry))
 
     def _made(self, entry: Entry, have: dict[bytes, bytes]) -> Node:
         data = b"".join(have[chunk.hash] for chunk in entry.chunk_list())
@@ -182,8 +182,8 @@ class CrashDisk(SimDisk):
                 ):
                     continue
                 there = self._observe(entry.path)
-                stands = before is not None and there.look() == _look_of(before)
+                stands = before is not None and there.look() == look_of(before)
                 gone = entry.deleted and before is not None and not before.deleted and there.deleted
-                if gone or (not entry.deleted and not stands and there.look() == _look_of(entry)):
+                if gone or (not entry.deleted and not stands and there.look() == look_of(entry)):
                     self.index[entry.path] = entry
         self.journal.clear()
