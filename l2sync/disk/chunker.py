@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from l2sync.modtree import CHUNK_RECORD, Kind, Observation
+from l2sync.modtree import CHUNK_RECORD, Kind, Observation, zeros_hash
 
 from .beneath import is_regular
+from .holes import Holes
 from .look import signature
 from .xattrs import Attributes, Xattrs
 
@@ -59,14 +60,19 @@ def read_chunks(fd: int, status: os.stat_result, length: int) -> bytes:
     being written costs no reading of all of it.
     """
     records = []
+    holes = Holes(fd, status)
     left = status.st_size
     offset = 0
     while left:
         want = min(length, left)
-        data = os.pread(fd, want, offset)
-        if len(data) != want:
-            data = _rest(fd, data, want, offset)
-        records.append(blake3(data).digest() + want.to_bytes(4, "big"))
+        if holes.covers(offset, want):
+            digest = zeros_hash(want)
+        else:
+            data = os.pread(fd, want, offset)
+            if len(data) != want:
+                data = _rest(fd, data, want, offset)
+            digest = blake3(data).digest()
+        records.append(digest + want.to_bytes(4, "big"))
         left -= want
         offset += want
         if signature(os.fstat(fd)) != signature(status):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from blake3 import blake3
 
-from l2sync.modtree import Chunk, Entry, Kind, TreePath, name, parent
+from l2sync.modtree import Chunk, Entry, Kind, TreePath, is_zeros, name, parent
 
 from .beneath import Directories
 from .chunker import READ
@@ -60,6 +60,9 @@ class Preparation:
                 if pausing(error):
                     raise
                 self._failed[entry.path] = error.strerror or str(error)
+        for number in self._batch.missing:
+            if is_zeros(chunks[number]):
+                self._batch.write(number, None)
         self._copy_local(chunks)
         self._copy_left(chunks)
         if self._batch.complete:

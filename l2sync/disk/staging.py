@@ -12,6 +12,7 @@ from l2sync.modtree import PRIVATE, Entry, TreePath
 
 from .beneath import DIRECTORY, Beneath, sync_file_system
 from .guard import no_room, pausing
+from .holes import copy_all, write_all
 from .look import set_open_attributes
 
 AREA = PRIVATE + b"/staging"
@@ -92,8 +93,8 @@ class StagedBatch:
         """Whether this chunk is still to come."""
         return number in self._places
 
-    def write(self, number: int, data: bytes) -> None:
-        """Put a chunk where it belongs; one that is not awaited is passed over. Raises OSError."""
+    def write(self, number: int, data: bytes | None) -> None:
+        """Put a chunk (None: one of zeros) where it belongs; one that is not awaited is passed over. Raises OSError."""
         places = self._places.get(number)
         if places is None:
             return
@@ -135,7 +136,7 @@ class StagedBatch:
         file = StagedFile(entry, self.fresh_name(), 0)
         fd = os.open(file.name, _CREATE, 0o600, dir_fd=self.fd)
         try:
-            copy_range(source, fd, size, 0, 0)
+            copy_all(source, fd, size)
             set_open_attributes(entry, fd, self.beneath.xattrs)
         finally:
             os.close(fd)
@@ -186,20 +187,23 @@ class StagedBatch:
         else:
             self.give_up(file.entry.path, error.strerror or str(error))
 
-    def _write_at(self, file: StagedFile, offset: int, data: bytes) -> None:
+    def _write_at(self, file: StagedFile, offset: int, data: bytes | None) -> None:
         if file.left == 1 and not file.made:
             self._write_whole(file, data)
             return
         fd = self._descriptor(file)
-        _write_all(fd, data, offset)
+        if data is not None:
+            write_all(fd, data, offset)
         if file.left == 1:
             self._finish(file, fd)
         file.left -= 1
 
-    def _write_whole(self, file: StagedFile, data: bytes) -> None:
+    def _write_whole(self, file: StagedFile, data: bytes | None) -> None:
         fd = os.open(file.name, _CREATE, 0o600, dir_fd=self.fd)
         try:
-            _write_all(fd, data, 0)
+            os.ftruncate(fd, file.entry.size)
+            if data is not None:
+                write_all(fd, data, 0)
             set_open_attributes(file.entry, fd, self.beneath.xattrs)
         except OSError:
             os.unlink(file.name, dir_fd=self.fd)
@@ -218,7 +222,13 @@ class StagedBatch:
         if len(self._open) >= _OPEN_FILES:
             os.close(self._open.popitem(last=False)[1])
         fd = os.open(file.name, _WRITE if file.made else _CREATE, 0o600, dir_fd=self.fd)
-        file.made = True
+        if not file.made:
+            file.made = True
+            try:
+                os.ftruncate(fd, file.entry.size)
+            except OSError:
+                os.close(fd)
+                raise
         self._open[file.name] = fd
         return fd
 
@@ -231,28 +241,6 @@ class StagedBatch:
 def staged_name(path: TreePath) -> bytes:
     """Under which name a path's content is staged: known again after a crash, when the journal tells the paths."""
     return blake3(path).hexdigest(16).encode()
-
-
-def copy_range(source: int, target: int, count: int, source_offset: int, target_offset: int) -> None:
-    """Copy bytes between open files, shared or copied by the kernel. Raises OSError, EOFError."""
-    left = count
-    while left:
-        try:
-            done = os.copy_file_range(source, target, left, source_offset, target_offset)
-        except OSError:
-            done = _write_all(target, os.pread(source, min(left, 1 << 20), source_offset), target_offset)
-        if not done:
-            raise EOFError("the source ended early")
-        left -= done
-        source_offset += done
-        target_offset += done
-
-
-def _write_all(fd: int, data: bytes, offset: int) -> int:
-    done = os.pwrite(fd, data, offset)
-    while done < len(data):
-        done += os.pwrite(fd, data[done:], offset + done)
-    return done
 
 
 def _make_aside(beneath: Beneath, path: bytes) -> None:

@@ -29,6 +29,7 @@ from .paths import (
 )
 from .tree import FEW, Differences, ModTree, Piece, name_hash
 from .version import Order, VersionVector
+from .zeros import is_zeros, zeros_hash
 
 __all__ = [
     "CHUNK_RECORD",
@@ -57,6 +58,7 @@ __all__ = [
     "copy_of",
     "covers",
     "is_conflict_copy",
+    "is_zeros",
     "join",
     "join_path",
     "merge",
@@ -71,4 +73,5 @@ __all__ = [
     "tree_path",
     "unpack_chunks",
     "unpack_entry",
+    "zeros_hash",
 ]

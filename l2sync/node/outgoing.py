@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from l2sync.frames import Stage
-from l2sync.modtree import ROOT, Entry, Kind, pack_entry, parent
+from l2sync.modtree import ROOT, Entry, Kind, is_zeros, pack_entry, parent
 from l2sync.transfer import Broadcaster, ChunkTable
 
 from .api import BatchKey, ChunkRead
@@ -165,4 +165,4 @@ def pushable(shared: SharedTree, table: ChunkTable, most: int) -> list[tuple[int
     fresh = [i for i, chunk in enumerate(table.chunks) if chunk.hash not in shared.replaced]
     if not fresh or sum(table.chunks[i].length for i in fresh) > most:
         return []
-    return [(i, i) for i in fresh]
+    return [(i, i) for i in fresh if not is_zeros(table.chunks[i])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2sync.disk.links import Name, labels
-from l2sync.modtree import TreePath
+from l2sync.modtree import ModTree, TreePath
+from l2sync.node.plan import is_news, make_plan
 
 from .conftest import Replica, differences
 
@@ -247,3 +249,99 @@ def test_equal_labels_and_looks_mean_one_inode(drawn: list[tuple[int, bytes, boo
         assert linked == (one.inode == other.inode)
     again = [one._replace(label=found[one.path], stayed=True) for one in names]
     assert labels(again, lambda label, paths: False) == found, "what was judged once is no news"
+
+
+NAMES = ("p", "q", "d/r", "d/s", "t")
+
+
+def play(root: Path, rng: random.Random) -> list[bytes]:
+    """One thing that a user does; the paths that the kernel would report."""
+    one, other = rng.sample(NAMES, 2)
+    there = (root / one).exists()
+    match rng.choice(["write", "append", "link", "rename", "unlink", "save", "chmod", "copy"]):
+        case "write":
+            (root / one).write_text(rng.choice("abc"))
+        case "append" if there:
+            with open(root / one, "a") as file:
+                file.write("+")
+        case "link" if there:
+            (root / other).unlink(missing_ok=True)
+            os.link(root / one, root / other)
+        case "rename" if there:
+            os.rename(root / one, root / other)
+        case "unlink" if there:
+            os.unlink(root / one)
+        case "save":
+            (root / "new").write_text(rng.choice("abc"))
+            os.rename(root / "new", root / one)
+        case "chmod" if there:
+            os.chmod(root / one, rng.choice([0o600, 0o640, 0o644]))
+        case "copy" if there:
+            shutil.copy2(root / one, root / "new")
+            os.rename(root / "new", root / other)
+    return [one.encode(), other.encode()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_is_done_to_links_arrives(pair: Pair, seed: int) -> None:
+    a, b = pair
+    rng = random.Random(seed)
+    (a.root / "d").mkdir()
+    b.mirror(a)
+    for _ in range(25):
+        touched = [path for _ in range(rng.randint(1, 4)) for path in play(a.root, rng)]
+        made = a.scan(*rng.choice([touched, []]))
+        if rng.random() < 0.3:  # in two batches, cut anywhere
+            rng.shuffle(made)
+            cut = rng.randint(0, len(made))
+            b.receive(a, sorted(made[:cut], key=lambda entry: entry.path))
+            made = made[cut:]
+        b.receive(a, sorted(made, key=lambda entry: entry.path))
+        assert differences(a, b) == []
+        assert b.store.scan(None) == []
+    assert a.store.scan(None) == []
+
+
+def exchange(one: Replica, other: Replica) -> bool:
+    """Bring what ``other`` has and ``one`` does not; whether there was anything."""
+    tree = ModTree()
+    for entry in one.entries.values():
+        tree.put(entry)
+
+    def dot() -> int:
+        one.counter += 1
+        return one.counter
+
+    plan = make_plan(tree, other.entries.values(), one.store.replica, dot, one.name)
+    targets = plan.as_targets()
+    if targets:
+        key, _ = one.stage(other, [entry for entry in other.entries.values() if is_news(tree.get(entry.path), entry)])
+        result = one.store.commit(key, targets)
+        one.entries.update((entry.path, entry) for entry in result.applied)
+        assert not result.failed
+        if result.changed:
+            one.scan(*result.changed)
+    return bool(targets)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_concurrent_changes_of_links_come_to_one_end(pair: Pair, seed: int) -> None:
+    a, b = pair
+    rng = random.Random(seed)
+    (a.root / "d").mkdir()
+    b.mirror(a)
+    for _ in range(15):
+        for one in (a, b):
+            for _ in range(rng.randint(0, 3)):
+                play(one.root, rng)
+            one.scan()
+        rounds = 0
+        while exchange(a, b) | exchange(b, a):
+            rounds += 1
+            assert rounds < 6, "they never agree"
+            a.scan()
+            b.scan()
+        assert differences(a, b) == []
+        assert a.store.scan(None) == b.store.scan(None) == []
