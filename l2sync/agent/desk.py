@@ -127,7 +127,7 @@ class Desk:
             failed: Mapping[TreePath, str] = {target.entry.path: reason for target in effect.targets}
             return api.Committed(self.name, effect.key, (), (), failed)
 
-        self._do(lambda: self.store.commit(effect.key, effect.targets), succeed, fail)
+        self._do(lambda: self.store.commit(effect.key, effect.targets, effect.last), succeed, fail)
 
     def _read_chunks(self, effect: api.ReadChunks) -> None:
         reads = [(r.index, r.path, r.offset, r.length, r.digest) for r in effect.reads]

@@ -168,8 +168,8 @@ class TreeStore:
             if batch.complete:
                 batch.sync()
 
-    def commit(self, key: BatchKey, targets: Iterable[Target]) -> CommitResult:
-        """Make the targets true on disk, and write them to the index; the batch ends with it."""
+    def commit(self, key: BatchKey, targets: Iterable[Target], last: bool = True) -> CommitResult:
+        """Make the targets true on disk, and write them to the index; the batch ends with the ``last`` commit of it."""
         with self._trusted() as beneath:
             targets = list(targets)
             batch = self._staged(key, beneath)
@@ -180,11 +180,12 @@ class TreeStore:
             self._index.journal(_label(key), fresh)
             applier = Applier(beneath, self._index, self._ignore, batch, self._guard.note)
             result, records = applier.run(targets)
-            self._index.put(records, batch=_label(key))
+            self._index.put(records, batch=_label(key) if last else None)
             self._index.set_signatures(applier.refreshed.items())
             for entry, _ in records:
                 self._seen.pop(entry.path, None)
-            self._batches.pop(key).close()
+            if last:
+                self._batches.pop(key).close()
             self._leftovers.forget(beneath, (entry.path for entry, _ in records))
             return result
 

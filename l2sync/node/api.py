@@ -97,11 +97,15 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Make each target true on disk and in the index: answered by Committed."""
+    """Make each target true on disk and in the index: answered by Committed.
+
+    What was staged for the batch is kept until the ``last`` commit of it.
+    """
 
     tree: str
     key: BatchKey
     targets: tuple[Target, ...]
+    last: bool = True
 
 
 @dataclass(frozen=True, slots=True)

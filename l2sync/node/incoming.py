@@ -9,6 +9,7 @@ from l2sync.modtree import Chunk, Entry, MalformedEntry, TreePath, unpack_entry
 from l2sync.transfer import Assembler, ChunkTable, chunk_table
 
 from .api import BatchKey
+from .rounds import Rounds
 from .tree import SharedTree
 
 _MOST_EARLY = 512
@@ -32,6 +33,7 @@ class Incoming:
     staged: bool = False
     released: bool = False
     committing: bool = False
+    rounds: Rounds | None = None
     wanted_at: int = 0
     want_again: int = 0
 

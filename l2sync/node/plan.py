@@ -30,6 +30,8 @@ class Plan:
     below: dict[TreePath, set[TreePath]] = field(default_factory=dict)
     own: set[TreePath] = field(default_factory=set)
     """Paths whose target is a version of our own making: to be offered to the others."""
+    spares: dict[TreePath, set[TreePath]] = field(default_factory=dict)
+    """The conflict copies that a path's target leaves of what it replaces, or of what it is told of and beats."""
 
     def view(self, path: TreePath) -> Entry | None:
         return self.targets.get(path) or self.tree.get(path)
@@ -42,7 +44,11 @@ class Plan:
         result = merge(mine, theirs)
         self._aim(result.winner)
         for copy in result.copies:
-            self.take(copy)
+            self._spare(theirs.path, copy)
+
+    def _spare(self, path: TreePath, copy: Entry) -> None:
+        self.spares.setdefault(path, set()).add(copy.path)
+        self.take(copy)
 
     def heal(self) -> None:
         """See to it that what lives has a living directory above it (an edit beats a deletion)."""
@@ -76,7 +82,7 @@ class Plan:
         look = before if before is not None and before.kind is Kind.DIR else lost
         dot = (self.replica, self.next_dot())
         if lost.kind not in (Kind.TOMBSTONE, Kind.DIR):
-            self.take(copy_of(lost))
+            self._spare(path, copy_of(lost))
         self._aim(
             Entry(
                 path=path,

@@ -13,6 +13,7 @@ from .api import BatchKey, Commit, Committed, Discard, Persist, Prepare, Prepare
 from .context import Context
 from .incoming import Incoming
 from .plan import is_news, make_plan
+from .rounds import Rounds
 from .tree import SharedTree
 
 _MOST_BATCHES_PER_PEER = 64
@@ -146,31 +147,43 @@ class Receiving:
 
     def committed(self, event: Committed, now: int) -> None:
         """The disk has made a batch visible; tell the origin, and look again at what the user changed meanwhile."""
-        batch = self.batches.pop(event.key, None)
-        self._touched.pop(event.key, None)
         shared = self.ctx.trees[event.tree]
-        queue = self._commits.get(event.tree, [])
-        if event.key in queue:
-            queue.remove(event.key)
         shared.adopt((e for e in event.applied if is_news(shared.tree.get(e.path), e)), now)
-        own = self._own.pop(event.key, set())
+        own = self._own.get(event.key, set())
         shared.offer([e.path for e in event.applied if e.path in own], now)
         if event.changed:
             self.ctx.emit(Rescan(event.tree, event.changed))
-        if batch is not None:
-            self._report(batch, event, now)
+        batch = self.batches.get(event.key)
+        if batch is not None and batch.rounds is not None:
+            batch.rounds.done(event)
+            if batch.rounds.waiting:
+                self._commit_round(batch)
+                return
+        self.batches.pop(event.key, None)
+        self._touched.pop(event.key, None)
+        self._own.pop(event.key, None)
+        queue = self._commits.get(event.tree, [])
+        if event.key in queue:
+            queue.remove(event.key)
+        if batch is not None and batch.rounds is not None:
+            self._report(batch, batch.rounds, now)
         self._next_commit(shared, now)
 
-    def _report(self, batch: Incoming, event: Committed, now: int) -> None:
-        failed = {**batch.failed, **event.failed}
+    def _commit_round(self, batch: Incoming) -> None:
+        assert batch.rounds is not None
+        targets = batch.rounds.next()
+        self.ctx.emit(Commit(batch.shared.name, batch.key, targets, last=not batch.rounds.waiting))
+
+    def _report(self, batch: Incoming, rounds: Rounds, now: int) -> None:
+        failed = {**batch.failed, **rounds.failed}
         self._note_failures(batch, failed, now)
         self.ctx.notify(
             "batch_committed",
             "debug",
-            tree=event.tree,
+            tree=batch.shared.name,
             origin=self.ctx.name_of(batch.peer),
             batch=batch.number,
-            entries=len(event.applied),
+            entries=rounds.applied,
         )
         self._done(batch, Stage.COMMITTED, failed)
 
@@ -222,13 +235,12 @@ class Receiving:
                 return
             entries = [entry for entry in batch.relevant if entry.path not in batch.failed]
             plan = make_plan(shared.tree, entries, shared.replica, shared.next_dot, self.ctx.name)
-            targets = plan.as_targets()
-            batch.committing = True
-            if targets:
+            batch.committing, batch.rounds = True, Rounds.of(plan)
+            if any(batch.rounds.waiting):
                 self._own[batch.key] = plan.own
                 if plan.own:
                     self.ctx.emit(Persist(shared.name, (), shared.counter))
-                self.ctx.emit(Commit(shared.name, batch.key, tuple(targets)))
+                self._commit_round(batch)
                 return
             queue.pop(0)
             self.ctx.emit(Discard(shared.name, batch.key))

@@ -185,8 +185,8 @@ class SimDisk:
                         assert blake3(data).digest() == table[index].hash
                         have[table[index].hash] = data
                 return Stored(self.name, key, sum(len(d) for _, d in chunks))
-            case Commit(_, key, targets):
-                return self._commit(key, targets)
+            case Commit(_, key, targets, last):
+                return self._commit(key, targets, last)
             case Discard(_, key):
                 self.staged.pop(key, None)
             case ReadChunks(_, key, reads):
@@ -219,8 +219,10 @@ class SimDisk:
         missing = tuple(i for i, c in enumerate(chunks) if c.hash in needed and c.hash not in have)
         return Prepared(self.name, key, missing, {})
 
-    def _commit(self, key: tuple[int, int], targets: tuple[Target, ...]) -> Committed:
-        _, have = self.staged.pop(key, ([], {}))
+    def _commit(self, key: tuple[int, int], targets: tuple[Target, ...], last: bool) -> Committed:
+        _, have = self.staged.get(key, ([], {}))
+        if last:
+            self.staged.pop(key, None)
         for node in list(self.files.values()):
             if node.kind is Kind.FILE:
                 have.update((c.hash, p) for c, p in zip(chunks_of(node.data), pieces_of(node.data), strict=True))

@@ -12,7 +12,7 @@ from random import Random
 
 from l2sync.modtree import ROOT, Entry, Kind, Order, Target, TreePath, covers, parent
 from l2sync.node.api import Commit, Committed, Persist, Prepare
-from tests.simulation.disk import Node, SimDisk, look_of, chunks_of, pieces_of
+from tests.simulation.disk import Node, SimDisk, chunks_of, look_of, pieces_of
 
 
 @dataclass
@@ -67,8 +67,10 @@ class CrashDisk(SimDisk):
         """Take a commit; `advance` does a step of it."""
         journal = self.journal.setdefault(request.key, {})
         journal.update((target.entry.path, target.entry) for target in request.targets)
-        _, have = self.staged.pop(request.key, ([], {}))
-        have = dict(have)
+        _, staged = self.staged.get(request.key, ([], {}))
+        if request.last:
+            self.staged.pop(request.key, None)
+        have = dict(staged)
         for node in self.files.values():
             if node.kind is Kind.FILE:
                 have.update((c.hash, p) for c, p in zip(chunks_of(node.data), pieces_of(node.data), strict=True))
@@ -95,7 +97,8 @@ class CrashDisk(SimDisk):
         """Write the index; the batch ends."""
         done = self.committing.pop(0)
         self.index.update((entry.path, entry) for entry in done.ended)
-        self.journal.pop(done.request.key, None)
+        if done.request.last:
+            self.journal.pop(done.request.key, None)
         return Committed(self.name, done.request.key, tuple(done.ended), tuple(done.changed), done.failed)
 
     def _place(self, current: Committing, target: Target) -> None:
