@@ -66,6 +66,8 @@ class TreeSection(msgspec.Struct, frozen=True):
     name: str
     path: str
     ignore: tuple[str, ...] = ()
+    devices: bool = False
+    """Whether FIFOs and device nodes are kept in sync as well."""
     settle_ms: Annotated[int, msgspec.Meta(ge=0, le=2000)] = 50
     rescan_s: Annotated[int, msgspec.Meta(ge=10)] = 3600
     """Seconds between two looks at the whole tree, which find what the kernel did not report."""
@@ -101,6 +103,7 @@ _REMEDIES = {
     "tree.name": 'give the tree a name of letters, digits, "_", "-" and ".", such as name = "www"',
     "tree.path": 'give the absolute path of a directory, such as path = "/srv/www"',
     "tree.ignore": 'give a list of gitignore patterns, such as ignore = ["*.swp", "cache/"]',
+    "tree.devices": "write devices = true or devices = false",
     "tree.settle_ms": "give a number of milliseconds from 0 to 2000, such as settle_ms = 50",
     "tree.rescan_s": "give a number of seconds, at least 10, such as rescan_s = 3600",
 }

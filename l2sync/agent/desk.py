@@ -39,6 +39,8 @@ class Desk:
         """Hears what changed while it was looked at, and is to be looked at again."""
         self._unreadable: dict[TreePath, str] = {}
         """As the node heard it last."""
+        self._carried: list[str] = []
+        """As the log says."""
         self._report = report
         self._log = structlog.get_logger().bind(tree=name)
 
@@ -86,6 +88,8 @@ class Desk:
             if self.paused_reason is None and (seen or wanted is None or unreadable != self._unreadable):
                 self._unreadable = unreadable
                 self._report(api.Observed(self.name, tuple(seen), wanted is None, unreadable))
+            if wanted is None:
+                self._tell_carried()
             if unsettled:
                 self.on_unsettled(unsettled)
             if done is not None:
@@ -98,6 +102,15 @@ class Desk:
             return found
 
         self.worker.post(look, finish)
+
+    def _tell_carried(self) -> None:
+        if self.store.carried != self._carried:
+            self._carried = self.store.carried
+            self._log.info(
+                "attributes_carried",
+                namespaces=", ".join(self._carried),
+                reason="the file system, or the agent's privileges, cannot set them here; other nodes get them",
+            )
 
     def set_paused(self, reason: str | None) -> None:
         """Tell the node of a pause or of its end; after the end the whole tree is to be looked at."""

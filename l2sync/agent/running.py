@@ -110,7 +110,7 @@ _REMEDY = "mend the state directory, or remove this index: the tree is then look
 
 def _open(tree: TreeSection, state_dir: Path, node_name: str) -> tuple[TreeStore, TreeSetup]:
     os.makedirs(state_dir / "trees", mode=0o700, exist_ok=True)
-    options = TreeOptions(ignore=tuple(tree.ignore), settle_ns=tree.settle_ms * MS)
+    options = TreeOptions(ignore=tuple(tree.ignore), devices=tree.devices, settle_ns=tree.settle_ms * MS)
     store = TreeStore.open(tree.name, Path(tree.path), state_dir, options, node_name)
     setup = TreeSetup(tree.name, tree.path, store.replica, store.counter, tuple(store.load()))
     return store, setup

@@ -43,6 +43,8 @@ name = {name}
 path = {path}
 # What is not looked at: gitignore patterns. A file .l2syncignore in the tree may hold more.
 #ignore = ["*.swp", "cache/"]
+# FIFOs and device nodes are left alone unless this says true.
+#devices = false
 # Milliseconds that a file must be quiet before its change is sent.
 #settle_ms = 50
 # Seconds between two looks at the whole tree, for what the kernel did not report.

@@ -11,19 +11,26 @@ from enum import Enum, auto
 
 from l2sync.modtree import ROOT, Entry, Kind, Order, Target, TreePath, name, parent
 
-from .beneath import NOT_THERE, Beneath, Directories, sync_file_system
+from .beneath import NOT_THERE, Beneath, Directories
 from .chunker import READ
 from .ignore import Ignore
 from .index import Index, Row
 from .job import Job
 from .linking import LinkPlan
-from .look import kind_of, same_attributes, set_attributes, set_open_attributes, signature, signed_mtime, without_ctime
+from .look import (
+    SPECIAL,
+    kind_of,
+    same_attributes,
+    set_attributes,
+    set_open_attributes,
+    signature,
+    without_ctime,
+)
 from .placing import Raced, put, take
 from .sources import Sources, is_already
 from .staging import StagedBatch
+from .written import WrittenDirectories
 
-_KEPT = (Kind.TOMBSTONE, Kind.FILE, Kind.DIR, Kind.LINK)
-_FEW = 4
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 
 
@@ -48,11 +55,18 @@ class Applier:
     """One commit."""
 
     def __init__(
-        self, beneath: Beneath, index: Index, ignore: Ignore, batch: StagedBatch, note: Callable[[OSError], object]
+        self,
+        beneath: Beneath,
+        index: Index,
+        ignore: Ignore,
+        special: bool,
+        batch: StagedBatch,
+        note: Callable[[OSError], object],
     ) -> None:
         self._beneath = beneath
         self._index = index
         self._ignore = ignore
+        self._special = special
         self._batch = batch
         self._note = note
         self._directories = Directories(beneath)
@@ -60,8 +74,7 @@ class Applier:
         self._links = LinkPlan(self._jobs, index, batch, self._directories)
         self._sources = Sources(batch, index, self._directories, self._jobs, self._links)
         self._parents: dict[TreePath, Row] = {}
-        self._touched: dict[TreePath, int | None] = {}
-        """Directories that were written in, each with the time to be given back (None: leave it)."""
+        self._written = WrittenDirectories(beneath, self._directories, self._parents, note)
         self._result = CommitResult()
         self._records: list[tuple[Entry, bytes]] = []
         self._ended: list[Job] = []
@@ -75,7 +88,7 @@ class Applier:
             self._links = LinkPlan(self._jobs, self._index, self._batch, self._directories)
             self._sources = Sources(self._batch, self._index, self._directories, self._jobs, self._links)
             self._judge_directories()
-            standing = [job for job in self._sorted() if job.entry.kind in (Kind.FILE, Kind.LINK)]
+            standing = [job for job in self._sorted() if job.entry.kind not in (Kind.DIR, Kind.TOMBSTONE)]
             placed = [job for job in standing if not self._links.follows(job)]
             following = [job for job in standing if self._links.follows(job)]
             self._each(placed, self._supply)
@@ -90,8 +103,8 @@ class Applier:
             self._each(later, self._follow)
             self._part()
             self._each((job for job in reversed(self._sorted()) if job.entry.kind is Kind.DIR), self._finish_directory)
-            self._restore_times()
-            self._sync()
+            self._written.restore({job.path for job in self._ended})
+            self._written.sync()
             for job in self._ended:
                 self._record(job)
             self._refresh()
@@ -102,12 +115,14 @@ class Applier:
     def _take(self, targets: Iterable[Target]) -> None:
         entries = [target.entry for target in targets]
         rows = self._index.rows({e.path for e in entries} | {parent(e.path) for e in entries})
-        self._parents = rows
+        self._parents.update(rows)
         for entry in entries:
             row = rows.get(entry.path)
             before = row.entry() if row is not None and row.alive else None
-            if entry.kind not in _KEPT:
-                self._result.failed[entry.path] = "a kind of file that is not kept in sync"
+            if entry.kind is Kind.SOCKET:
+                self._result.failed[entry.path] = "sockets are not kept in sync"
+            elif entry.kind in SPECIAL and not self._special:
+                self._result.failed[entry.path] = "FIFOs and devices are not kept in sync here: see the option devices"
             elif row is not None and _unseen_version(row.entry(), entry):
                 self._result.changed.append(entry.path)
             elif row is not None and before is not None and before.same_state(entry):
@@ -147,7 +162,7 @@ class Applier:
         """Whether a scan would not report what stands there."""
         if job.status is None or job.path == ROOT:
             return False
-        kind = kind_of(job.status)
+        kind = kind_of(job.status, self._special)
         return kind is None or self._ignore(job.path, kind is Kind.DIR) or self._ignore.any_above(job.path)
 
     def _verdict(self, job: Job) -> _Verdict:
@@ -181,7 +196,7 @@ class Applier:
     def _make_directory(self, job: Job) -> None:
         if job.status is not None and kind_of(job.status) is Kind.DIR:
             return
-        directory = self._enter(job)
+        directory = self._written.enter(parent(job.path))
         if job.status is not None and not self._judge(job):
             return
         job.staged = self._batch.fresh_name()
@@ -193,7 +208,7 @@ class Applier:
         was_directory = job.before is not None and job.before.kind is Kind.DIR
         if not was_directory and not self._judge(job):
             return
-        directory = self._enter(job)
+        directory = self._written.enter(parent(job.path))
         if job.staged is None:
             self._change_attributes(job, directory)
         else:
@@ -250,7 +265,7 @@ class Applier:
         was_directory = job.before is not None and job.before.kind is Kind.DIR
         if not was_directory and not self._judge(job):
             return
-        directory = self._enter(job)
+        directory = self._written.enter(parent(job.path))
         if not was_directory:
             assert job.status is not None, "what is judged free to be removed was seen"
             take(name(job.path), directory, self._batch.fresh_name(), self._batch.fd, job.status)
@@ -275,7 +290,7 @@ class Applier:
         with os.scandir(self._directories.get(job.path)) as listing:
             for item in listing:
                 child = TreePath(job.path + b"/" + os.fsencode(item.name))
-                if kind_of(item.stat(follow_symlinks=False)) and not self._ignore(child, item.is_dir()):
+                if kind_of(item.stat(follow_symlinks=False), self._special) and not self._ignore(child, item.is_dir()):
                     self._result.changed.append(job.path)
                     del self._jobs[job.path]
                     return
@@ -290,44 +305,10 @@ class Applier:
                 with contextlib.suppress(OSError):
                     set_open_attributes(job.before, directory, self._beneath.xattrs)
             raise
-        self._touched.setdefault(job.path, None)
+        self._written.note(job.path)
         self._ended.append(job)
 
-    def _enter(self, job: Job) -> int:
-        """The directory that the job is in, open, with the time noted that it is to have afterwards. Raises OSError."""
-        above = parent(job.path)
-        directory = self._directories.get(above)
-        if above not in self._touched:
-            row = self._parents.get(above)
-            now = without_ctime(signature(os.fstat(directory)))  # other files that came and went count for nothing
-            known = row is not None and row.alive and without_ctime(row.signature) == now
-            self._touched[above] = signed_mtime(row.signature) if row is not None and known else None
-        return directory
-
     # --- the end ----------------------------------------------------------------------------------
-
-    def _restore_times(self) -> None:
-        """A file's replacement must not show in the time of its directory, unless the batch says so."""
-        finished = {job.path for job in self._ended}
-        for path, mtime in self._touched.items():
-            if mtime is None or path in finished:
-                continue
-            try:
-                os.utime(self._directories.get(path), ns=(mtime, mtime))
-            except OSError as error:
-                self._note(error)
-
-    def _sync(self) -> None:
-        """The renames are durable before the index says so: else a power loss would read as the user's going back."""
-        if len(self._touched) > _FEW:
-            sync_file_system(self._beneath.fd)
-            return
-        for path in self._touched:
-            try:
-                os.fsync(self._directories.get(path))
-            except OSError as error:
-                if error.errno not in NOT_THERE:
-                    raise
 
     def _record(self, job: Job) -> None:
         sig = b""

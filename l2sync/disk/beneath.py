@@ -110,7 +110,6 @@ class Directories:
 
     def __init__(self, beneath: Beneath) -> None:
         self._beneath = beneath
-        self.xattrs = beneath.xattrs
         self._open: OrderedDict[bytes, int] = OrderedDict()
 
     def __enter__(self) -> Directories:
@@ -119,6 +118,11 @@ class Directories:
     def __exit__(self, *_: object) -> None:
         while self._open:
             os.close(self._open.popitem()[1])
+
+    @property
+    def xattrs(self) -> Xattrs:
+        """What of extended attributes is kept here. Raises OSError."""
+        return self._beneath.xattrs
 
     def get(self, path: TreePath) -> int:
         """A descriptor of the directory at ``path``, good until the next few calls. Raises OSError."""

@@ -36,10 +36,10 @@ class Seen:
     error: str | None = None
 
 
-def look_at(root: Path, ignore: Ignore, path: TreePath) -> Seen:
-    """Look at a path of the tree at ``root``. Never raises OSError."""
+def look_at(root: Path, ignore: Ignore, special: bool, path: TreePath) -> Seen:
+    """Look at a path of the tree at ``root``; ``special``: FIFOs and devices are kept. Never raises OSError."""
     status, error = _stat(root, path)
-    kind = None if status is None else kind_of(status)
+    kind = None if status is None else kind_of(status, special)
     what = "" if status is None or kind is not None else _WHAT.get(stat.S_IFMT(status.st_mode), "an unknown thing")
     ignored = None if path == ROOT else ignore.why(path, kind is Kind.DIR)
     return Seen(ignored, status, kind, what, error)

@@ -99,9 +99,12 @@ class LinkPlan:
 
     def lends(self, giver: Job, entry: Entry) -> bool:
         """Whether the inode at a job's path may go on as this entry: all its other names go, or become the entry's."""
-        key = shared_key(giver.before)
-        mates = self._together.get(key, set()) - {giver.path} if key is not None else ()
-        return all(self._alike(entry, self._jobs.get(path)) for path in mates)
+        return all(mate is not None and (mate.entry.deleted or _alike(entry, mate)) for mate in self._mates(giver))
+
+    def _mates(self, job: Job) -> list[Job | None]:
+        """The jobs of the other names of an inode; None for a name that stays as it is."""
+        key = shared_key(job.before)
+        return [self._jobs.get(path) for path in self._together.get(key, set()) - {job.path}] if key else []
 
     def _part(self) -> None:
         """Attributes are changed in place only where all names of the inode change alike."""
@@ -109,13 +112,8 @@ class LinkPlan:
             self._together.setdefault(row.entry().look(), set()).add(path)
         for job in self._jobs.values():
             if job.keeps_content and job.entry.kind is not Kind.DIR:
-                job.parts = not self.lends(job, job.entry)
-
-    @staticmethod
-    def _alike(entry: Entry, mate: Job | None) -> bool:
-        if mate is None:
-            return False
-        return mate.entry.deleted or (bool(entry.link_group) and mate.entry.look() == entry.look())
+                # A name that is to be removed must still be found as it was known.
+                job.parts = not all(mate is not None and _alike(job.entry, mate) for mate in self._mates(job))
 
     def _choose(self) -> None:
         """One name of each inode to be leads: one that stands, else one that keeps its inode, else one staged."""
@@ -137,3 +135,7 @@ class LinkPlan:
 
     def _rank(self, job: Job) -> tuple[bool, bool]:
         return (not (job.keeps_content and not job.parts), job.path not in self._batch.files)
+
+
+def _alike(entry: Entry, mate: Job) -> bool:
+    return bool(entry.link_group) and mate.entry.look() == entry.look()

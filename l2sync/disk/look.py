@@ -12,12 +12,23 @@ from .xattrs import Attributes, Xattrs
 
 _SIGNATURE = struct.Struct(">QQqqIII")
 _CTIME = slice(24, 32)
-_KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIR, stat.S_IFLNK: Kind.LINK}
+_KINDS = {
+    stat.S_IFREG: Kind.FILE,
+    stat.S_IFDIR: Kind.DIR,
+    stat.S_IFLNK: Kind.LINK,
+    stat.S_IFIFO: Kind.FIFO,
+    stat.S_IFCHR: Kind.CHAR,
+    stat.S_IFBLK: Kind.BLOCK,
+}
+DEVICES = frozenset({Kind.CHAR, Kind.BLOCK})
+SPECIAL = DEVICES | {Kind.FIFO}
+"""Kept in sync where a tree's options say so. A socket never is: it is nothing without the process that made it."""
 
 
-def kind_of(status: os.stat_result) -> Kind | None:
-    """The kind of what was looked at; None for kinds that are not kept in sync."""
-    return _KINDS.get(stat.S_IFMT(status.st_mode))
+def kind_of(status: os.stat_result, special: bool = True) -> Kind | None:
+    """The kind of what was looked at; None for sockets, and for FIFOs and devices too unless they are wanted."""
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+    return None if kind in SPECIAL and not special else kind
 
 
 def signature(status: os.stat_result) -> bytes:
@@ -49,7 +60,7 @@ def signed_mtime(signed: bytes) -> int:
 
 
 def same_attributes(entry: Observation, status: os.stat_result) -> bool:
-    """Whether kind, mode, owner, time and (for a file) size are those of the entry."""
+    """Whether kind, mode, owner, time and size or device number are those of the entry."""
     return (
         kind_of(status) is entry.kind
         and stat.S_IMODE(status.st_mode) == entry.mode
@@ -57,6 +68,7 @@ def same_attributes(entry: Observation, status: os.stat_result) -> bool:
         and status.st_gid == entry.gid
         and status.st_mtime_ns == entry.mtime_ns
         and (entry.kind is not Kind.FILE or status.st_size == entry.size)
+        and (entry.kind not in DEVICES or status.st_rdev == entry.rdev)
     )
 
 
@@ -74,7 +86,7 @@ def same_content(entry: Entry, other: Entry | None) -> bool:
 def observation(
     path: TreePath, status: os.stat_result, target: bytes = b"", chunks: bytes = b"", xattrs: Attributes = ()
 ) -> Observation:
-    """What a look at the disk found. Raises ValueError for kinds that are not kept in sync."""
+    """What a look at the disk found. Raises ValueError for kinds that never are kept in sync."""
     kind = kind_of(status)
     if kind is None:
         raise ValueError("a kind that is not kept in sync")
@@ -87,6 +99,7 @@ def observation(
         mtime_ns=status.st_mtime_ns,
         size=status.st_size if kind is Kind.FILE else 0,
         target=target,
+        rdev=status.st_rdev if kind in DEVICES else 0,
         xattrs=xattrs,
         chunks=chunks,
     )

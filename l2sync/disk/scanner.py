@@ -14,7 +14,7 @@ from .chunker import Unsettled
 from .ignore import Ignore
 from .index import Index
 from .links import LinkedNames, Sighting
-from .look import kind_of, signature
+from .look import SPECIAL, kind_of, signature
 from .reading import Reader
 
 PASSING = (*NOT_THERE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR)
@@ -39,10 +39,12 @@ class Findings:
 class Scanner:
     """One scan of one tree."""
 
-    def __init__(self, beneath: Beneath, index: Index, ignore: Ignore) -> None:
+    def __init__(self, beneath: Beneath, index: Index, ignore: Ignore, special: bool) -> None:
         self._beneath = beneath
         self._index = index
         self._ignore = ignore
+        self._special = special
+        """Whether FIFOs and devices are kept in sync."""
         self._found = Findings()
         self._known: dict[TreePath, bytes] = {}
         self._visited: set[TreePath] = set()
@@ -217,9 +219,9 @@ class Scanner:
     def _look(self, path: TreePath, status: os.stat_result, directory: int = -1) -> None:
         """Compare one thing with the index."""
         self._visited.add(path)
-        kind = kind_of(status)
+        kind = kind_of(status, self._special)
         if kind is None:
-            if path in self._known:
+            if path in self._known and not self._left_alone(path):
                 self._missing(path)
                 self._turned.add(path)
             return
@@ -244,6 +246,11 @@ class Scanner:
             self._links.meet(path, sighting)
         else:
             self._conclude(sighting)
+
+    def _left_alone(self, path: TreePath) -> bool:
+        """Whether it was kept in sync under other options: nothing is said of it any more."""
+        row = self._index.row(path)
+        return row is not None and row.kind in SPECIAL and not self._special
 
     def _conclude(self, sighting: Sighting) -> None:
         seen, sig = sighting.seen, sighting.signature

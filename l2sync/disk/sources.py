@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 
 from l2sync.modtree import CHUNK_RECORD, ROOT, Entry, Kind, TreePath, name, parent
@@ -12,9 +13,11 @@ from .chunker import READ, Read, Unsettled, hash_file
 from .index import Index, Row
 from .job import Job
 from .linking import LinkPlan
-from .look import kind_of, same_attributes, same_content, set_attributes, signature, without_ctime
+from .look import SPECIAL, kind_of, same_attributes, same_content, set_attributes, signature, without_ctime
 from .staging import StagedBatch, StagedFile
 from .xattrs import Xattrs
+
+_TYPES = {Kind.FIFO: stat.S_IFIFO, Kind.CHAR: stat.S_IFCHR, Kind.BLOCK: stat.S_IFBLK}
 
 
 def is_already(entry: Entry, status: os.stat_result, directories: Directories) -> bool:
@@ -73,6 +76,11 @@ class Sources:
         if entry.kind is Kind.LINK:
             job.staged = self._batch.fresh_name()
             os.symlink(entry.target, job.staged, dir_fd=self._batch.fd)
+            set_attributes(entry, job.staged, self._batch.fd, self._directories.xattrs)
+            return True
+        if entry.kind in SPECIAL:
+            job.staged = self._batch.fresh_name()
+            os.mknod(job.staged, _TYPES[entry.kind] | 0o600, entry.rdev, dir_fd=self._batch.fd)
             set_attributes(entry, job.staged, self._batch.fd, self._directories.xattrs)
             return True
         own = self._batch.files.get(entry.path)

@@ -39,6 +39,8 @@ class TreeOptions:
 
     ignore: tuple[str, ...] = ()
     """Patterns in gitignore's language, besides those in the tree's own ``.l2syncignore``."""
+    devices: bool = False
+    """Whether FIFOs and device nodes are kept in sync as well."""
     settle_ns: int = 50 * MS
     settle_most_ns: int = 2000 * MS
 
@@ -53,6 +55,8 @@ class TreeStore:
         """What changed while it was looked at: to be scanned again soon."""
         self.unreadable: dict[TreePath, str] = {}
         """What could not be looked at, and why: trying again soon is no use, each scan of the whole tree tries."""
+        self.carried: list[str] = []
+        """Namespaces of extended attributes that are neither set nor missed here, since the file system lacks them."""
         self._index = index
         self._guard = guard
         self._ignore = Ignore(options.ignore)
@@ -103,7 +107,7 @@ class TreeStore:
 
     def explain(self, path: TreePath) -> Seen:
         """What stands at a path now, and whether it is ignored. In any thread, whatever the tree's own is at."""
-        return look_at(self._guard.root, self._ignore, path)
+        return look_at(self._guard.root, self._ignore, self.options.devices, path)
 
     def scan(self, paths: Iterable[TreePath] | None) -> list[Observation]:
         """Look at these paths (None: all); what differs from the index, parents first."""
@@ -111,9 +115,10 @@ class TreeStore:
             if self._ignore.refresh(beneath):
                 paths = None
                 self.ignored.changed()
-            scanner = Scanner(beneath, self._index, self._ignore)
+            scanner = Scanner(beneath, self._index, self._ignore, self.options.devices)
             if paths is None:
                 found = scanner.whole()
+                self.carried = beneath.xattrs.lacking
                 self.unsettled, self.unreadable = found.unsettled, found.unreadable
             else:
                 paths = set(paths)
@@ -178,7 +183,8 @@ class TreeStore:
             known = batch.journaled
             fresh = [target.entry for target in targets if known.get(target.entry.path) != target.entry]
             self._index.journal(_label(key), fresh)
-            applier = Applier(beneath, self._index, self._ignore, batch, self._guard.note)
+            special = self.options.devices
+            applier = Applier(beneath, self._index, self._ignore, special, batch, self._guard.note)
             result, records = applier.run(targets)
             self._index.put(records, batch=_label(key) if last else None)
             self._index.set_signatures(applier.refreshed.items())

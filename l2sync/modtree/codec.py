@@ -169,6 +169,8 @@ def _check(entry: Entry) -> None:
         raise MalformedEntry("a size where no content is")
     if (entry.kind is Kind.LINK) != bool(entry.target) or b"\0" in entry.target:
         raise MalformedEntry("a link without a target, or a target without a link")
+    if entry.rdev and entry.kind not in (Kind.CHAR, Kind.BLOCK):
+        raise MalformedEntry("a device number of no device")
     if entry.xattrs:
         _check_xattrs(entry)
     if entry.version.counter(entry.dot[0]) < entry.dot[1] or not entry.dot[1]:

@@ -129,6 +129,15 @@ def test_a_mode_changed_under_one_name_is_changed_under_all_in_place(linked: Pai
     together(a, b)
 
 
+def test_a_mode_changes_while_another_name_goes(linked: Pair) -> None:
+    a, b = linked
+    os.chmod(a.root / "p", 0o600)
+    os.unlink(a.root / "q")
+    result = b.mirror(a)
+    assert not result.changed and not (b.root / "q").exists() and same(b.root, "p", "d/r")
+    together(a, b)
+
+
 def test_a_part_of_the_names_arriving_first_parts_them_until_the_rest_comes(linked: Pair) -> None:
     a, b = linked
     os.chmod(a.root / "p", 0o600)
