@@ -64,7 +64,10 @@ class NodeAccount(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """All nodes' accounts of one path, this node's first; ``locks``: claims on it, or on what is above or below."""
+    """All nodes' accounts of one path, this node's first, the others by name.
+
+    ``locks``: claims on it, or on what is above or below.
+    """
 
     tree: str
     path: str

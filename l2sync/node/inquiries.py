@@ -183,7 +183,7 @@ class Inquiries:
         return _account(self.ctx.name, cluster.id if cluster.id != NOID else None, inquiry.mine, newest, here=True)
 
     def _accounts(self, inquiry: _Inquiry, newest: Standing | None, now: int) -> Iterator[NodeAccount]:
-        for _, peer in sorted(self.ctx.cluster.peers.items()):
+        for peer in sorted(self.ctx.cluster.peers.values(), key=lambda one: (one.name, one.session)):
             report = inquiry.reports.get(peer.session)
             if report is None and peer.state is not PeerState.ONLINE:
                 yield NodeAccount(peer.name, peer.id, False, "unreachable", last_seen_s=(now - peer.last_seen) / 1e9)

@@ -23,6 +23,12 @@ def failing(agent: Agent) -> dict[str, str]:
     return {one["path"]: one["reason"] for one in told["trees"][0]["failing"]}
 
 
+def below(agent: Agent, name: str) -> list[str]:
+    """Paths in trouble in one node's tree, as ``why`` tells another."""
+    nodes = json.loads(agent.ask("why", str(agent.tree), "--json").stdout)["nodes"]
+    return [one["path"] for node in nodes if node["name"] == name for one in node["below"]]
+
+
 @pytest.fixture
 def mounted(cluster: Make) -> Iterator[Cluster]:
     """Three agents, the second one's tree on a small ext4 file system of its own."""
@@ -62,8 +68,7 @@ def test_what_one_host_cannot_put_in_place_waits_alone_and_heals(mounted: Cluste
     assert told.returncode == 1
     assert "web1: has an older version" in told.stdout and "Operation not permitted (tried again in" in told.stdout
     assert "web0: has it." in told.stdout and "web2 (here): has it." in told.stdout
-    below = json.loads(a.ask("why", str(a.tree), "--json").stdout)["nodes"][1]["below"]
-    assert [one["path"] for one in below] == ["fixed", "huge"]
+    assert wait(lambda: below(a, "web1") == ["fixed", "huge"], 30)
     (c.tree / "later").write_text("goes on")
     assert wait(lambda: (b.tree / "later").exists() and (a.tree / "later").exists(), 10)
     subprocess.run(["chattr", "-i", b.tree / "fixed"], check=True)
