@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -15,10 +14,20 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from benchmarks import report  # noqa: E402
+from benchmarks import stream  # noqa: E402
 from benchmarks.meters import Metered  # noqa: E402
-from benchmarks.scenarios import Result  # noqa: E402
-from benchmarks.trees import difference, make_tree, marks, rewrite, wait_for  # noqa: E402
+from benchmarks.peers import PEERS  # noqa: E402
+from benchmarks.scenarios import SCENARIOS  # noqa: E402
+from benchmarks.trees import (  # noqa: E402
+    Strictness,
+    difference,
+    make_entries,
+    make_parts,
+    make_tree,
+    marks,
+    rewrite,
+    wait_for,
+)
 
 needs_rsync = pytest.mark.skipif(shutil.which("rsync") is None, reason="needs rsync")
 
@@ -78,31 +87,43 @@ def test_a_process_bill_has_its_children_in_it() -> None:
     assert metered.peak() > 50 << 20
 
 
-def test_the_table_shows_ratios_failures_and_differences() -> None:
-    results = [
-        Result("big", "l2sync", seconds=10.0, payload=100_000_000, sender_bytes=103_000_000, segment_bytes=104_000_000),
-        Result("big", "rsync", seconds=80.0, payload=100_000_000, differences=[">f"]),
-        Result("tree", "l2sync", failure="it broke"),
-        Result("idle", "l2sync", seconds=20.0, figures={"cpu_percent_worst": 0.5}),
-    ]
-    lines = report.table(results, rate=100).splitlines()
-    assert lines[2].split() == ["l2sync", "10.00", "1.25", "0.12", "1.030", "1.040", "0.00", "0", "yes"]
-    assert "DIFFERENT" in lines[3]
-    assert "FAILED: it broke" in report.table(results, rate=100)
-    assert "cpu_percent_worst 0.50" in report.table(results, rate=100)
+def test_a_million_entries_are_a_million_folders_included(tmp_path: Path) -> None:
+    for wanted in (1000, 1234):
+        root = tmp_path / str(wanted)
+        root.mkdir()
+        make_entries(root, wanted)
+        assert len(list(root.rglob("*"))) == wanted
 
 
-@needs_rsync
-@pytest.mark.slow
-@pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("ip") is None, reason="namespaces need root and iproute2")
-def test_a_small_round_with_rsync(tmp_path: Path) -> None:
-    command = [sys.executable, ROOT / "tools/bench", "big", "tree", "edits", "--peers", "rsync", "--receivers", "2"]
-    command += ["--scale", "0.01", "--rate", "100", "--json", "--workdir", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    results = {result["scenario"]: result for result in json.loads(done.stdout)["results"]}
-    assert set(results) == {"big", "tree", "edits"}
-    assert results["big"]["link_ratio"] > 1.5  # two copies through one port
-    assert results["big"]["sender_bytes"] > 2 * results["big"]["payload"]
-    assert not list(tmp_path.iterdir())
+def test_parts_add_up_to_the_size_that_is_told(tmp_path: Path) -> None:
+    size = make_parts(tmp_path, 100_000, 4_000, seed=1)
+    assert size == sum(path.stat().st_size for path in tmp_path.rglob("*.bin")) == 100_000
+
+
+def test_a_tool_is_judged_by_what_it_claims_to_keep(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for root, when in ((one, 1_500_000_000_700_000_000), (other, 1_500_000_000_000_000_000)):
+        (root / "folder").mkdir(parents=True)
+        (root / "folder" / "file").write_bytes(b"same")
+        os.utime(root / "folder" / "file", ns=(when, when))
+        os.utime(root / "folder", ns=(when + len(str(root)), when + len(str(root)) * 10**9))
+    late = time.monotonic()
+    with pytest.raises(TimeoutError, match="file"):
+        wait_for(marks(one, None, Strictness(folder_times=False)), [other], late)
+    with pytest.raises(TimeoutError, match="folder"):
+        wait_for(marks(one, None, Strictness(fractions=False)), [other], late)
+    wait_for(marks(one, None, Strictness(folder_times=False, fractions=False)), [other], late)
+    os.utime(other / "folder" / "file", ns=(0, 0))
+    wait_for(marks(one, None, Strictness(attributes=False)), [other], late)
+
+
+def test_what_a_stream_received_is_told_for_any_stretch_of_time(tmp_path: Path) -> None:
+    lines = "".join(f"{100 + tenth / 10} {tenth * 1_000_000}\n" for tenth in range(51))
+    (tmp_path / "sink").write_text(lines + "105.1 51")  # the last line is still being written
+    assert stream.rate_between(str(tmp_path / "sink"), 101.0, 103.0) == pytest.approx(80, rel=0.1)
+    assert stream.rate_between(str(tmp_path / "sink"), 90.0, 99.0) == 0
+
+
+def test_every_scenario_has_a_peer_and_every_peer_scenarios_that_exist() -> None:
+    known = {name for peer in PEERS.values() for name in peer.scenarios}
+    assert known == set(SCENARIOS)

@@ -2,135 +2,149 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+import os
+import re
 import shutil
+import signal
 import sys
 import tempfile
-import time
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 
-from benchmarks import report
-from benchmarks.agents import L2sync
-from benchmarks.peers import Peer, Rsync, Udpcast, Unable
-from benchmarks.scenarios import SCENARIOS, Result, Session, Sizes
-from l2sync.cli.lab import Lab, LabError
+from benchmarks import machine, plot, report, table
+from benchmarks.measure import Result
+from benchmarks.options import parse
+from benchmarks.peers import L2sync
+from benchmarks.run import run
+from benchmarks.scenarios import SCENARIOS
+from benchmarks.stage import Bench
+from l2sync.cli.lab import LabError
 
-PEERS: dict[str, type[Peer]] = {peer.name: peer for peer in (L2sync, Rsync, Udpcast)}
 _ROOT = Path(__file__).resolve().parents[2]
-_START_PATIENCE = 60.0
-
-_EPILOG = """\
-x link: times as long as one copy of the payload takes at the ports' rate; x rsync, x udpcast: as that peer takes.
-sent/byte: bytes on the sender's wire for each byte of payload; wire/byte: bytes that all hosts together sent.
-TCP peers' bytes are 2 to 5 % too low: segmentation offload hides headers. cpu s: all processes on all hosts.
-Not shaped (--rate 0), the figures measure this machine's processors, since all hosts share them.
-"""
+_PREFIX = "l2sync-bench-"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for; 0 if every peer did its work and left equal trees."""
-    options = _options(arguments)
+    options = parse(arguments)
+    if options.install:
+        return machine.install(options.peers, options.plot is not None or not options.scenarios)
     L2sync.command = options.command or _find_command()
-    workdir = _workdir(options)
-    results: list[Result] = []
+    signal.signal(signal.SIGTERM, _unwind)
+    signal.signal(signal.SIGHUP, _unwind)
+    bench = _bench(options)
     try:
-        for run in range(options.runs):
-            for name in options.peers:
-                results += _run_peer(PEERS[name], options, workdir / f"run{run}-{name}", workdir / "old")
+        return _table(bench, options) if options.table else _measure(bench, options)
     except LabError as error:
         print(f"tools/bench: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("tools/bench: interrupted", file=sys.stderr)
+        return 130
     finally:
-        if options.keep:
-            print(f"trees and logs: {workdir}", file=sys.stderr)
-        else:
-            shutil.rmtree(workdir, ignore_errors=True)
+        _clear(bench)
+
+
+def _measure(bench: Bench, options: Namespace) -> int:
+    results: list[Result] = []
+    for _ in range(options.runs):
+        results += run(bench, options.peers, options.scenarios)
+    told = machine.versions(options.peers)
+    if options.plot is not None:
+        plot.draw(results, options.plot)
     if options.json:
-        settings = {**vars(options), "sizes": asdict(options.sizes)}
-        print(json.dumps(report.as_json(results, settings, options.rate), indent=2, default=str))
+        settings = {**vars(options), "sizes": asdict(bench.sizes), "machine": machine.description(), "versions": told}
+        print(json.dumps(report.as_json(results, settings), indent=2, default=str))
     else:
-        shaped = f"{options.rate:g} Mbit/s on every port" if options.rate else "not shaped"
-        print(f"{options.receivers} receivers, {shaped}, MTU {options.mtu}, loss {options.loss:g}\n")
-        print(report.table(results, options.rate))
-    return 1 if any(result.failure or result.differences for result in results) else 0
+        print(f"{_conditions(bench)}\n{machine.description()}")
+        print("\n".join(f"{name}: {version}" for name, version in told.items()), end="\n\n")
+        print(report.table(results))
+    return 0 if all(result.good for result in results) else 1
 
 
-def _run_peer(peer: type[Peer], options: argparse.Namespace, folder: Path, old: Path) -> list[Result]:
-    """All scenarios that the peer knows; big has a lab and trees of its own, the others build on each other."""
-    known = [scenario for scenario in options.scenarios if scenario in peer.scenarios]
-    results: list[Result] = []
-    missing = [tool for tool in peer.needs if shutil.which(tool) is None]
-    if missing:
-        return [Result(scenario, peer.name, f"not installed: {', '.join(missing)}") for scenario in known]
-    for group in (["big"], ["tree", "edits", "latency", "idle"]):
-        chosen = [scenario for scenario in group if scenario in known]
-        if not chosen:
-            continue
-        place = folder / group[0]
-        with Lab(options.receivers + 1, rate=options.rate, mtu=options.mtu, addresses=True) as lab:
-            results += _run_group(peer, lab, place, chosen, options)
-        if not options.keep:
-            _retire(place, old)
-    return results
+def _table(bench: Bench, options: Namespace) -> int:
+    """The whole table of what must hold, as Markdown."""
+    rows, results = table.fill(bench, options.runs)
+    if options.json:
+        settings = {"machine": machine.description(), "scale": options.scale, "rows": [asdict(row) for row in rows]}
+        print(json.dumps(report.as_json(results, settings), indent=2, default=str))
+    else:
+        peers = list(dict.fromkeys(result.peer for result in results))
+        print(table.as_markdown(rows, machine.description(), machine.versions(peers), options.scale, options.runs))
+    return 0 if all(row.ok for row in rows) else 1
 
 
-def _run_group(
-    kind: type[Peer], lab: Lab, place: Path, scenarios: Sequence[str], options: argparse.Namespace
-) -> list[Result]:
-    results: list[Result] = []
-    peer = kind(lab, place)
-    try:
-        if options.loss:
-            lab.lose(options.loss)
-        peer.start(time.monotonic() + _START_PATIENCE)
-        session = Session(peer, lab, options.sizes, options.timeout)
-        for scenario in scenarios:
-            results.append(session.run(scenario))
-            _progress(results[-1])
-    except Unable as error:
-        results += [Result(scenario, kind.name, str(error)) for scenario in scenarios[len(results) :]]
-        _progress(results[-1])
-    finally:
-        peer.stop()
-    return results
+def _conditions(bench: Bench) -> str:
+    rate = "each scenario's own rate" if bench.rate is None else f"{bench.rate:g} Mbit/s on every port"
+    rate = "not shaped" if bench.rate == 0 else rate
+    return f"{bench.receivers} receivers, {rate}, MTU {bench.mtu}, loss {bench.loss:g}"
 
 
-def _progress(result: Result) -> None:
-    outcome = result.failure or f"{result.seconds:.3f} s"
-    if result.differences:
-        outcome += f", but the trees differ: {result.differences[:3]}"
-    print(f"{result.scenario}: {result.peer}: {outcome}", file=sys.stderr, flush=True)
+def _bench(options: Namespace) -> Bench:
+    return Bench(
+        sizes=options.sizes,
+        workdir=_workdir(options),
+        receivers=options.receivers,
+        rate=options.rate,
+        mtu=options.mtu,
+        loss=options.loss,
+        timeout=options.timeout,
+        keep=options.keep,
+        counts=options.counts,
+        losses=options.losses,
+    )
 
 
-def _retire(place: Path, old: Path) -> None:
-    """Out of the way without disturbing what follows: deleting much slows ext4 down for minutes, tmpfs never."""
-    if _is_tmpfs(place):
-        shutil.rmtree(place, ignore_errors=True)
-        return
-    old.mkdir(exist_ok=True)
-    place.rename(Path(tempfile.mkdtemp(dir=old)) / place.name)
-
-
-def _is_tmpfs(path: Path) -> bool:
-    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    holding = [mount for mount in mounts if path.resolve().is_relative_to(mount[1])]
-    return max(holding, key=lambda mount: len(mount[1]))[2] == "tmpfs"
-
-
-def _workdir(options: argparse.Namespace) -> Path:
+def _workdir(options: Namespace) -> Path:
     """A new folder for the trees: in memory if there is room, since disks remember earlier runs."""
     if options.workdir is not None:
         options.workdir.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix="bench-", dir=options.workdir))
-    biggest = max(options.sizes.big, options.sizes.files * options.sizes.mean)
-    needed = biggest * (options.receivers + 2) * 2
+    names = table.SCENARIOS_USED if options.table else options.scenarios
+    needed = max(SCENARIOS[name].space(options.sizes, options.receivers) for name in names) + (64 << 20)
     for place in (Path("/dev/shm"), Path("/var/tmp")):
-        if place.is_dir() and shutil.disk_usage(place).free > needed:
-            return Path(tempfile.mkdtemp(prefix="l2sync-bench-", dir=place))
+        if place.is_dir():
+            _sweep(place)
+            if _room(place) > needed:
+                return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=place))
     sys.exit(f"tools/bench: {needed >> 20} MiB are needed in /dev/shm or /var/tmp; or name a --workdir")
+
+
+def _room(place: Path) -> int:
+    """Bytes that trees may take there; a file system in memory has no more than the memory that is free."""
+    free = shutil.disk_usage(place).free
+    if place.is_relative_to("/dev/shm"):
+        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        free = min(free, int(found[1]) * 1024 - (2 << 30)) if found else free
+    return free
+
+
+def _sweep(place: Path) -> None:
+    """Remove what a run that was killed has left."""
+    for left in place.glob(f"{_PREFIX}*"):
+        number = left.name.removeprefix(_PREFIX).partition("-")[0]
+        if number.isdigit() and not Path(f"/proc/{number}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _clear(bench: Bench) -> None:
+    if bench.keep:
+        print(f"trees and logs: {bench.workdir}", file=sys.stderr)
+        return
+    # A second Ctrl-C must not leave half of it behind.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        shutil.rmtree(bench.workdir, ignore_errors=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _unwind(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _find_command() -> Path:
@@ -138,36 +152,3 @@ def _find_command() -> Path:
         if place.exists():
             return place
     return Path(shutil.which("l2sync") or "l2sync")
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="tools/bench",
-        description="Measure l2sync, rsync and udpcast on a segment of virtual hosts. Needs root.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("scenarios", nargs="*", metavar="SCENARIO", help=f"{', '.join(SCENARIOS)}; all by default")
-    add("--peers", default=",".join(PEERS), help="which tools, with commas between (default: %(default)s)")
-    add("--receivers", type=int, default=8, metavar="N", help="hosts that get the data (default: %(default)s)")
-    add("--rate", type=float, default=100.0, metavar="R", help="Mbit/s of each port, 0: not shaped (%(default)g)")
-    add("--loss", type=float, default=0.0, metavar="P", help="probability that a receiver loses a frame (%(default)g)")
-    add("--mtu", type=int, default=1500, help="of every interface (default: %(default)s)")
-    add("--runs", type=int, default=1, help="how often; the median is shown (default: %(default)s)")
-    add("--json", action="store_true", help="everything measured, as JSON")
-    add("--workdir", type=Path, help="where the trees are made (default: /dev/shm, or /var/tmp if it is too small)")
-    add("--keep", action="store_true", help="leave trees and logs in the working directory")
-    add("--command", type=Path, help="the l2sync to measure")
-    add("--timeout", type=float, default=600.0, metavar="S", help="seconds for each scenario (default: %(default)g)")
-    add("--scale", type=float, default=1.0, help="of all sizes and counts, for a quick try (default: %(default)g)")
-    options = parser.parse_args(arguments)
-    options.scenarios = options.scenarios or list(SCENARIOS)
-    options.peers = options.peers.split(",")
-    for given, known in ((options.scenarios, SCENARIOS), (options.peers, tuple(PEERS))):
-        for unknown in set(given).difference(known):
-            parser.error(f"{unknown!r} is none of {', '.join(known)}")
-    if options.receivers < 1 or options.runs < 1 or options.scale <= 0 or not 0 <= options.loss < 1:
-        parser.error("receivers and runs are at least 1, the scale is above 0, the loss from 0 to below 1")
-    options.sizes = Sizes().scaled(options.scale)
-    return options

@@ -3,89 +3,106 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.scenarios import SCENARIOS, Result
+from benchmarks.measure import Result
+from benchmarks.scenarios import SCENARIOS
 
 _HEADINGS = ("peer", "seconds", "x link", "x rsync", "x udpcast", "sent/byte", "wire/byte", "cpu s", "peak MB", "equal")
+_RATIOS = ("rsync", "udpcast")
+_BARE_FIGURES = frozenset({"latency", "settle0", "idle", "million", "crowd"})
+"""Scenarios whose time is no time of a transfer."""
+_UNTOLD = frozenset({"flushed_after"})
 
 
-def table(results: Sequence[Result], rate: float) -> str:
-    """One block for each scenario, one line for each peer."""
+def table(results: Sequence[Result]) -> str:
+    """One block for each scenario, one line for each peer and label."""
     blocks = []
     for scenario in SCENARIOS:
-        lines = _lines([result for result in results if result.scenario == scenario], rate)
-        if lines:
-            blocks.append(_align(scenario, lines))
+        here = [result for result in results if result.scenario == scenario]
+        if here:
+            blocks.append(_align(scenario, _lines(here)))
     return "\n\n".join(blocks)
 
 
-def as_json(results: Sequence[Result], settings: dict[str, Any], rate: float) -> dict[str, Any]:
+def as_json(results: Sequence[Result], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Everything measured, each run by itself, with the ratios."""
     return {
-        "settings": settings,
+        "settings": dict(settings),
         "results": [
-            {**asdict(result), "link_ratio": _link_ratio(result, rate), "differences": result.differences[:20]}
+            {**asdict(result), "link_ratio": result.link_ratio, "differences": result.differences[:20]}
             for result in results
         ],
     }
 
 
-def _lines(results: Sequence[Result], rate: float) -> list[Sequence[str]]:
-    peers = {result.peer: [one for one in results if one.peer == result.peer] for result in results}
-    seconds = {peer: _median(runs, lambda run: run.seconds) for peer, runs in peers.items()}
+def median(runs: Iterable[Result], figure: Callable[[Result], float | None]) -> float | None:
+    """Of the runs that have the figure; None if none has."""
+    values = [value for run in runs if not run.failure and (value := figure(run)) is not None]
+    return statistics.median(values) if values else None
+
+
+def _lines(results: Sequence[Result]) -> list[Sequence[str]]:
+    runs: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        runs.setdefault((result.peer, result.label), []).append(result)
     lines: list[Sequence[str]] = []
-    for peer, runs in peers.items():
-        good = [run for run in runs if not run.failure]
-        lines += [[peer, f"FAILED: {run.failure}"] for run in runs if run.failure]
+    for (peer, label), same in runs.items():
+        name = f"{peer}, {label}" if label else peer
+        lines += [[name, f"FAILED: {run.failure}"] for run in same if run.failure]
+        good = [run for run in same if not run.failure]
         if not good:
             continue
-        if good[0].scenario in ("latency", "idle"):
-            figures = {key: statistics.median(run.figures[key] for run in good) for key in good[0].figures}
-            equal = "equal" if not any(run.differences for run in good) else "DIFFERENT"
-            lines.append([peer, "  ".join(f"{key} {value:.2f}" for key, value in figures.items()), equal])
-            continue
-        link = _median(good, lambda run: _link_ratio(run, rate) or 0.0)
-        lines.append(
-            [
-                peer,
-                _spread([run.seconds for run in good]),
-                f"{link:.2f}" if rate else "",
-                *(_ratio(seconds[peer], seconds.get(other)) for other in ("rsync", "udpcast")),
-                f"{_median(good, lambda run: run.sender_bytes / max(1, run.payload)):.3f}",
-                f"{_median(good, lambda run: run.segment_bytes / max(1, run.payload)):.3f}",
-                f"{_median(good, lambda run: run.cpu):.2f}",
-                f"{max(run.peak for run in good) / 1e6:.0f}",
-                "DIFFERENT" if any(run.differences for run in good) else "yes",
-            ]
-        )
+        if good[0].scenario not in _BARE_FIGURES:
+            others = [runs.get((other, label), []) for other in _RATIOS]
+            lines.append(_figures(name, good, others))
+        if figures := _special(good):
+            equal = [_equal(good)] if good[0].scenario in _BARE_FIGURES else []
+            lines.append([name, figures, *equal])
     return lines
+
+
+def _figures(name: str, runs: Sequence[Result], others: Sequence[Sequence[Result]]) -> list[str]:
+    seconds = [run.seconds for run in runs]
+    link = median(runs, lambda run: run.link_ratio)
+    return [
+        name,
+        _spread(seconds),
+        "" if link is None else f"{link:.2f}",
+        *(_ratio(statistics.median(seconds), median(other, lambda run: run.seconds)) for other in others),
+        f"{statistics.median(run.sender_bytes / max(1, run.payload) for run in runs):.3f}",
+        f"{statistics.median(run.segment_bytes / max(1, run.payload) for run in runs):.3f}",
+        f"{statistics.median(run.cpu for run in runs):.2f}",
+        f"{max(run.peak for run in runs) / 1e6:.0f}",
+        _equal(runs),
+    ]
+
+
+def _special(runs: Sequence[Result]) -> str:
+    """What only this scenario measures, in one line."""
+    keys = [key for key in runs[0].figures if key not in _UNTOLD]
+    middles = {key: median(runs, lambda run, key=key: run.figures.get(key)) for key in keys}
+    return "  ".join(f"{key} {value:.2f}" for key, value in middles.items() if value is not None)
+
+
+def _equal(runs: Sequence[Result]) -> str:
+    if any(run.differences for run in runs):
+        return "DIFFERENT"
+    return f"yes, {runs[0].leniency}" if runs[0].leniency else "yes"
 
 
 def _align(scenario: str, lines: Iterable[Sequence[str]]) -> str:
     rows = [row for row in lines if len(row) == len(_HEADINGS)]
     others = [row for row in lines if len(row) != len(_HEADINGS)]
-    text = [f"== {scenario}"]
+    text = [f"== {scenario}: {SCENARIOS[scenario].about}"]
     if rows:
         rows.insert(0, _HEADINGS)
         widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
         text += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     text += ["  ".join(row) for row in others]
     return "\n".join(text)
-
-
-def _link_ratio(result: Result, rate: float) -> float | None:
-    """How many times as long as the payload alone takes on the wire."""
-    if not rate or not result.payload or result.failure or result.scenario in ("latency", "idle"):
-        return None
-    return result.seconds / (result.payload * 8 / (rate * 1e6))
-
-
-def _median(runs: Sequence[Result], figure: Callable[[Result], float]) -> float:
-    values = [figure(run) for run in runs if not run.failure]
-    return statistics.median(values) if values else 0.0
 
 
 def _spread(values: Sequence[float]) -> str:

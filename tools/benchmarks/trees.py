@@ -7,12 +7,38 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
 MIB = 1 << 20
 _BLOCK = 4 * MIB
+_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Strictness:
+    """What of a tree a tool claims to keep; by no more is it judged. `own`: what it puts into the tree itself."""
+
+    attributes: bool = True
+    """Modes, owners and times of files; ACLs and extended attributes."""
+    folder_times: bool = True
+    """Times of folders, and of links."""
+    fractions: bool = True
+    """Times to the nanosecond, not to the second only."""
+    own: tuple[str, ...] = (".l2sync",)
+
+    @property
+    def note(self) -> str:
+        """What is not asked for, "" if everything is."""
+        if not self.attributes:
+            return "contents only"
+        missing = [] if self.folder_times else ["times of folders"]
+        missing += [] if self.fractions else ["fractions of seconds"]
+        return f"but {', '.join(missing)}" if missing else ""
+
+
+STRICT = Strictness()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +61,11 @@ class Mark:
         # Of a link's time rsync takes the seconds only, so the wait asks for none; the judgement comes after it.
         return cls(path, kind, size, 0 if kind == stat.S_IFLNK else found.st_mtime_ns)
 
+    def shown_by(self, root: Path) -> bool:
+        """Whether the path looks so below this root; time 0 stands for any, one without fraction for its second."""
+        there = Mark.of(root, self.path)
+        return there is not None and (there == self or replace(there, mtime_ns=_rounded(there, self.mtime_ns)) == self)
+
 
 def make_big(root: Path, size: int, seed: int) -> int:
     """One file of incompressible bytes; its size."""
@@ -44,6 +75,29 @@ def make_big(root: Path, size: int, seed: int) -> int:
         for start in range(0, size, _BLOCK):
             file.write(random.randbytes(min(_BLOCK, size - start)))
     return size
+
+
+def make_parts(root: Path, size: int, part: int, seed: int) -> int:
+    """A directory `old` of incompressible files of `part` bytes, in folders of sixteen; bytes in all."""
+    random = Random(seed)
+    for number in range(max(1, size // part)):
+        folder = root / "old" / f"folder{number // 16:03}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"part{number:05}.bin").write_bytes(random.randbytes(part))
+    return max(1, size // part) * part
+
+
+def make_entries(root: Path, entries: int) -> None:
+    """So many files and folders, a hundred short files in each folder, a hundred folders in each of those above."""
+    made = 0
+    while made < entries:
+        number = made // 101
+        folder = root / f"part{number // 100:03}" / f"folder{number:05}"
+        made += 1 + (not folder.parent.exists())
+        folder.mkdir(parents=True)
+        for place in range(min(100, entries - made)):
+            (folder / f"file{place:02}").write_bytes(b"%d/%d" % (number, place) * 8)
+            made += 1
 
 
 def make_tree(root: Path, files: int, folders: int, mean: int, seed: int) -> int:
@@ -81,14 +135,29 @@ def rewrite(root: Path, count: int, seed: int) -> tuple[list[str], int]:
     return [str(path.relative_to(root)) for path in chosen], total
 
 
-def marks(root: Path, paths: Iterable[str] | None = None) -> list[Mark]:
+def marks(root: Path, paths: Iterable[str] | None = None, strictness: Strictness = STRICT) -> list[Mark]:
     """The marks of these paths, or of all below the root, folders last: their times are set last."""
     if paths is None:
-        found = [str(path.relative_to(root)) for path in root.rglob("*") if ".l2sync" not in path.parts]
+        found = [str(path.relative_to(root)) for path in root.rglob("*")]
+        found = [path for path in found if path.split("/", 1)[0] not in strictness.own]
     else:
         found = list(paths)
     taken = [mark for path in found if (mark := Mark.of(root, path)) is not None]
+    taken = [replace(mark, mtime_ns=_asked(mark, strictness)) for mark in taken]
     return sorted(taken, key=lambda mark: (mark.kind == stat.S_IFDIR, mark.path))
+
+
+def _asked(mark: Mark, strictness: Strictness) -> int:
+    """What of its time is asked for."""
+    if not strictness.attributes or (mark.kind == stat.S_IFDIR and not strictness.folder_times):
+        return 0
+    return mark.mtime_ns if strictness.fractions else mark.mtime_ns // _SECOND * _SECOND
+
+
+def _rounded(mark: Mark, wanted: int) -> int:
+    if wanted % _SECOND:
+        return mark.mtime_ns
+    return mark.mtime_ns // _SECOND * _SECOND if wanted else 0
 
 
 def wait_for(wanted: list[Mark], roots: Iterable[Path], deadline: float, pause: float = 0.01) -> None:
@@ -98,17 +167,23 @@ def wait_for(wanted: list[Mark], roots: Iterable[Path], deadline: float, pause: 
     """
     for root in roots:
         for mark in wanted:
-            while Mark.of(root, mark.path) != mark:
+            while not mark.shown_by(root):
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{root}: there is {Mark.of(root, mark.path)}, not yet {mark}")
                 time.sleep(pause)
 
 
-def difference(one: Path, other: Path) -> list[str]:
+def difference(one: Path, other: Path, strictness: Strictness = STRICT) -> list[str]:
     """What rsync would still have to do to make the other tree like the one; nothing: they are equal.
 
-    Contents are compared by checksum; owners, modes, times, links, ACLs and attributes too.
+    Contents are compared by checksum; owners, modes, times, links, ACLs and attributes too, as far as asked for.
     """
-    command = ["rsync", "-aHAXnc", "--delete", "--itemize-changes", "--exclude=/.l2sync"]
+    kept = ["-aHAX"] if strictness.attributes else ["-rl"]
+    if not strictness.folder_times:
+        kept += ["--omit-dir-times", "--omit-link-times"]
+    if not strictness.fractions:
+        kept.append("--modify-window=1")
+    own = [f"--exclude=/{name}" for name in strictness.own]
+    command = ["rsync", *kept, "-nc", "--delete", "--itemize-changes", *own]
     done = subprocess.run([*command, f"{one}/", f"{other}/"], capture_output=True, text=True, check=True)
     return done.stdout.splitlines()

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmarks.meters import Metered
-from benchmarks.peers import Peer, Unable
-from benchmarks.trees import Mark, wait_for
-from l2sync.cli.lab import Lab
+from benchmarks.peers.base import Unable, Watcher
+from benchmarks.trees import Mark
+from l2sync.cli.lab import Host, Lab
 
 _CONFIGURATION = """\
 [cluster]
@@ -27,20 +27,28 @@ control_socket = "{socket}"
 [[tree]]
 name = "tree"
 path = "{tree}"
+settle_ms = {settle}
 """
+_SETTLE = 50
 
 
-class L2sync(Peer):
+class L2sync(Watcher):
     """Agents that run all the time; a transfer is what they do by themselves when the tree changes."""
 
     name = "l2sync"
-    scenarios = frozenset({"big", "tree", "edits", "latency", "idle"})
+    scenarios = Watcher.scenarios | {"idle", "million", "crowd"}
     command: ClassVar[Path] = Path("l2sync")
     """The program; set from the command line."""
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
-        super().__init__(lab, folder)
-        self.agents: list[Metered] = []
+    @classmethod
+    def version(cls) -> str:
+        done = subprocess.run([cls.command, "--version"], capture_output=True, text=True, check=False)
+        return done.stdout.strip() or "of unknown version"
+
+    def __init__(self, lab: Lab, folder: Path, eager: bool = False) -> None:
+        super().__init__(lab, folder, eager)
+        self.agents: dict[int, Metered] = {}
+        """The running agents, by their hosts' numbers."""
 
     def start(self, deadline: float) -> None:
         """Start all agents, and return when each sees all others online and all trees equal."""
@@ -48,24 +56,37 @@ class L2sync(Peer):
         done = subprocess.run([self.command, "keygen", key], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise Unable(f"l2sync keygen: {(done.stderr or done.stdout).strip()}")
-        for host, tree in zip(self.lab.hosts, self.trees, strict=True):
-            home = tree.parent
+        for host in self.hosts:
+            home = self.home(host)
             (home / "state").mkdir()
             (home / "l2sync.toml").write_text(
                 _CONFIGURATION.format(
-                    key=key, number=host.number, state=home / "state", socket=self.socket(host.number), tree=tree
+                    key=key,
+                    number=host.number,
+                    state=home / "state",
+                    socket=self.socket(host.number),
+                    tree=self.trees[host.number],
+                    settle=0 if self.eager else _SETTLE,
                 )
             )
-            self.agents.append(self.launch(host, [self.command, "run", "--config", home / "l2sync.toml"]))
-        for number in range(len(self.agents)):
-            self._wait_until_joined(number, deadline)
+            self.start_agent(host)
+        self.await_in_sync(deadline)
+
+    def start_agent(self, host: Host) -> None:
+        """Start one host's agent, again if it was stopped."""
+        self.agents[host.number] = self.launch(host, [self.command, "run", "--config", self.home(host) / "l2sync.toml"])
+
+    def stop_agent(self, host: Host) -> None:
+        """End one host's agent in order, as systemd would."""
+        agent = self.agents.pop(host.number)
+        agent.stop(60.0)
+        self.metered.remove(agent)
 
     def transfer(self, wanted: list[Mark], deadline: float) -> None:
         try:
-            wait_for(wanted, self.trees[1:], deadline)
-        except TimeoutError as error:
-            self._check_alive()
-            raise TimeoutError(f"{error}; in sync: {self.status(0).get('in_sync')}") from error
+            super().transfer(wanted, deadline)
+        except Unable as error:
+            raise Unable(f"{error}\n  in sync: {self.status(0).get('in_sync')}") from error
 
     def flush(self, seconds: float) -> None:
         """Ask the agent whether all is everywhere; not in the time, but it has to be true."""
@@ -88,19 +109,16 @@ class L2sync(Peer):
     def socket(self, number: int) -> Path:
         return self.trees[number].parent / "control.sock"
 
-    def _wait_until_joined(self, number: int, deadline: float) -> None:
+    def await_in_sync(self, deadline: float, pause: float = 0.1) -> None:
+        """Return when every agent that runs sees all others online and itself in sync. Raises Unable."""
         others = len(self.agents) - 1
-        while True:
-            self._check_alive()
-            status = self.status(number)
-            online = [peer for peer in status.get("peers", ()) if str(peer.get("state", "")).lower() == "online"]
-            if status.get("in_sync") and len(online) == others:
-                return
-            if time.monotonic() > deadline:
-                raise self.complain(f"host{number} saw {len(online)} of {others} peers online; {status}")
-            time.sleep(0.1)
-
-    def _check_alive(self) -> None:
-        for number, agent in enumerate(self.agents):
-            if agent.poll() is not None:
-                raise self.complain(f"the agent of host{number} ended with {agent.poll()}")
+        for number in self.agents:
+            while True:
+                self.check_alive()
+                status = self.status(number)
+                states = [str(peer.get("state", "")).lower() for peer in status.get("peers", ())]
+                if status.get("in_sync") and states.count("online") == others:
+                    break
+                if time.monotonic() > deadline:
+                    raise self.complain(f"host{number} saw {states.count('online')} of {others} online; {status}")
+                time.sleep(pause)
