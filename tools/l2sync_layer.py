@@ -41,6 +41,7 @@ KINDS = {
     15: "done",
     16: "query",
     17: "report",
+    19: "ban",
 }
 
 

@@ -14,7 +14,7 @@ import trio
 
 from .faults import ConfigError, Fault
 from .office import Office, Refusal
-from .protocol import MAX_LINE, Query, Reply, StatusQuery, decode_query, encode_line, failure, success
+from .protocol import MAX_LINE, Query, ReloadQuery, Reply, StatusQuery, decode_query, encode_line, failure, success
 
 MODE = 0o660
 _BACKLOG = 32
@@ -28,6 +28,8 @@ class ControlServer:
         self.group = group
         self.office: Office | None = None
         self.why = "the agent is starting"
+        self.reload: Callable[[], list[str]] = list
+        """Takes up changed files; what is wrong with them, if anything."""
         self._log = structlog.get_logger()
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -46,7 +48,7 @@ class ControlServer:
     async def _attend(self, stream: trio.SocketStream) -> None:
         async with stream:
             try:
-                await _Conversation(stream, lambda: self.office, lambda: self.why).hold()
+                await _Conversation(stream, self).hold()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass
             except Exception as error:
@@ -56,10 +58,9 @@ class ControlServer:
 class _Conversation:
     """One client; what it has locked is given up when it goes."""
 
-    def __init__(self, stream: trio.SocketStream, office: Callable[[], Office | None], why: Callable[[], str]) -> None:
+    def __init__(self, stream: trio.SocketStream, server: ControlServer) -> None:
         self._stream = stream
-        self._find_office = office
-        self._why = why
+        self._server = server
         self._locks: list[tuple[str, int]] = []
         self._office: Office | None = None
         self._busy: trio.CancelScope | None = None
@@ -96,9 +97,12 @@ class _Conversation:
             query = decode_query(line)
         except msgspec.DecodeError as error:
             return failure("bad_request", f"not a request that this agent understands: {error}")
-        office = self._find_office()
+        if isinstance(query, ReloadQuery):
+            faults = self._server.reload()
+            return failure("not_reloaded", "\n".join(faults)) if faults else success()
+        office = self._server.office
         if office is None:
-            return failure("starting", self._why())
+            return failure("starting", self._server.why)
         if self._office not in (None, office):
             # The agent began anew meanwhile, and what was locked before is not any more.
             self._locks.clear()

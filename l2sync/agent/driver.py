@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 import trio
 
+from l2sync.cluster import BanRecord
 from l2sync.link import FrameTooLong, Link, LinkDown
 from l2sync.modtree import TreePath
 from l2sync.node import api
@@ -55,7 +56,10 @@ class SocketLink(Link, Protocol):
 
 
 class Driver:
-    """Runs one node on one link. ``remember`` keeps the registry of ids; it may wait for the disk."""
+    """Runs one node on one link.
+
+    ``remember`` keeps the registry of ids, ``remember_bans`` the bans; both may wait for the disk.
+    """
 
     def __init__(
         self,
@@ -63,6 +67,7 @@ class Driver:
         link: SocketLink,
         remember: Callable[[Mapping[str, int]], None],
         clock: Callable[[], int] = time.monotonic_ns,
+        remember_bans: Callable[[tuple[BanRecord, ...]], None] = lambda records: None,
     ) -> None:
         self.node = node
         self.link = link
@@ -74,6 +79,7 @@ class Driver:
         """Frames that the node failed on."""
         self._failure: Exception | None = None
         self._remember = remember
+        self._remember_bans = remember_bans
         self._clock = clock
         self._wake = trio.Event()
         self._idle = trio.Event()
@@ -216,6 +222,8 @@ class Driver:
                     answered(effect)
             case api.RememberIds(registry):
                 await trio.to_thread.run_sync(self._remember, dict(registry))
+            case api.RememberBans(records):
+                await trio.to_thread.run_sync(self._remember_bans, records)
             case api.RenewReplica(tree, replica, counter):
                 desk = self.desks[tree]
                 await desk.worker.run(lambda: desk.store.new_replica(replica, counter))

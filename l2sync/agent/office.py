@@ -17,6 +17,7 @@ from l2sync.node.status import Status
 
 from .driver import Driver
 from .protocol import (
+    BanQuery,
     ConflictCopy,
     ConflictsQuery,
     FlushQuery,
@@ -92,6 +93,10 @@ class Office:
                 await self._unlock(held)
             case RescanQuery(tree):
                 return success(await self._rescan(tree))
+            case BanQuery(node, banned):
+                _, answer = await self.driver.ask(lambda number: api.BanRequest(number, node, banned))
+                if not answer.ok:
+                    raise Refusal("failed", answer.detail)
             case ConflictsQuery(tree):
                 return success(await self._conflicts(tree))
             case WhyQuery():

@@ -59,7 +59,28 @@ class WhyQuery(msgspec.Struct, frozen=True, tag="why", tag_field="request"):
     timeout_s: float = 5.0
 
 
-Query: TypeAlias = StatusQuery | FlushQuery | LockQuery | UnlockQuery | RescanQuery | ConflictsQuery | WhyQuery
+class BanQuery(msgspec.Struct, frozen=True, tag="ban", tag_field="request"):
+    """Answered when the ban of a node, or its lifting, holds here and is on its way to all who are online."""
+
+    node: str
+    banned: bool = True
+
+
+class ReloadQuery(msgspec.Struct, frozen=True, tag="reload", tag_field="request"):
+    """Takes up configuration and key file as SIGHUP does; code ``not_reloaded`` says what is wrong in them."""
+
+
+Query: TypeAlias = (
+    StatusQuery
+    | FlushQuery
+    | LockQuery
+    | UnlockQuery
+    | RescanQuery
+    | ConflictsQuery
+    | WhyQuery
+    | BanQuery
+    | ReloadQuery
+)
 
 
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import structlog
 import trio
 
+from l2sync.cluster import BanRecord
 from l2sync.disk import Settler, TreeOptions, TreeStore, Watcher
 from l2sync.frames import Keyring
 from l2sync.node.api import TreeSetup
@@ -22,7 +24,7 @@ from .desk import Desk
 from .driver import Driver, SocketLink
 from .faults import ConfigError, Fault
 from .office import Office
-from .registry import load_registry, save_registry
+from .registry import BANS_NAME, load_bans, load_registry, save_bans, save_registry
 from .watching import TreeWatch
 from .worker import Worker
 
@@ -51,6 +53,11 @@ class Running:
         online = sum(peer.state == "online" for peer in status.peers)
         others = f"{online} other node{'' if online == 1 else 's'} online"
         return f"in sync, {others}" if status.in_sync else f"not in sync ({status.reasons[0]}), {others}"
+
+    def renew_keys(self, keys: Mapping[int, bytes]) -> None:
+        """Go on with other keys, the first of them active; nothing under way is lost."""
+        self.node.keyring.renew(keys, next(iter(keys)))
+        self.node.keys_changed()
 
     async def close(self) -> None:
         """End the disk work that was begun, and let go of the trees."""
@@ -88,13 +95,14 @@ async def build(
             mtu=link.mtu,
             registry=load_registry(state_dir),
             rng=rng,
+            bans=_bans(state_dir, config.file),
         )
     except BaseException:
         with trio.CancelScope(shield=True):
             for store, worker in opened:
                 await _close(store, worker)
         raise
-    driver = Driver(node, link, partial(save_registry, state_dir))
+    driver = Driver(node, link, partial(save_registry, state_dir), remember_bans=partial(save_bans, state_dir))
     watches = {}
     looker = Worker("look")
     for tree, (store, worker) in zip(config.trees, opened, strict=True):
@@ -106,6 +114,14 @@ async def build(
 
 
 _REMEDY = "mend the state directory, or remove this index: the tree is then looked at anew"
+
+
+def _bans(state_dir: Path, file: str) -> tuple[BanRecord, ...]:
+    try:
+        return load_bans(state_dir)
+    except (OSError, msgspec.DecodeError) as error:
+        remedy = "mend it, or remove it: bans are then learnt from the other nodes"
+        raise ConfigError([Fault(file, "node.state_dir", f"{state_dir / BANS_NAME}: {error}", remedy)]) from error
 
 
 def _open(tree: TreeSection, state_dir: Path, node_name: str) -> tuple[TreeStore, TreeSetup]:

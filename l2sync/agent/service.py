@@ -78,6 +78,7 @@ class Agent:
                 nursery.start_soon(self.notifier.keep_alive, self.describe)
                 nursery.start_soon(give_back)
                 control = ControlServer(Path(self.config.node.control_socket), _group(self.config))
+                control.reload = self._reload
                 await nursery.start(control.serve)
                 self.notifier.ready()
                 while True:
@@ -104,6 +105,9 @@ class Agent:
             running = await build(config, ring, link, session, nonce, random.Random(secrets.randbits(128)))
             try:
                 self._running, control.office = running, running.office
+                if keys is not self.keys:
+                    # A reload came while the indexes were read.
+                    running.renew_keys(self.keys)
                 self._log.info("started", node=config.node.name, session=f"{session:016x}", interface=link.interface)
                 await self._hold(running, link)
             finally:
@@ -175,18 +179,21 @@ class Agent:
             self._next = Next.END
             self._scope.cancel()
 
-    def _reload(self) -> None:
-        """Take up what has changed in the files; what is wrong in them changes nothing."""
+    def _reload(self) -> list[str]:
+        """Take up what has changed in the files; what is wrong in them changes nothing, and is told."""
+        faults: list[str] = []
         self.notifier.reloading()
         try:
             config = load_config(self.file)
             keys = read_keys(Path(config.cluster.key_file))
         except ConfigError as error:
-            for fault in error.faults:
-                self._log.error("not_reloaded", fault=str(fault))
+            faults = [str(fault) for fault in error.faults]
+            for fault in faults:
+                self._log.error("not_reloaded", fault=fault)
         else:
             self._take_up(config, keys)
         self.notifier.ready()
+        return faults
 
     def _take_up(self, config: Config, keys: dict[int, bytes]) -> None:
         old = self.config
@@ -195,12 +202,14 @@ class Agent:
                 self._log.warning("not_reloaded", fault=f"node.{key} changes with a restart only")
         set_up_logs(config.log.format, config.log.level)
         same = (config.cluster, config.node, config.trees) == (old.cluster, old.node, old.trees)
-        anew = not same or list(keys.items()) != list(self.keys.items())
+        renewed = list(keys.items()) != list(self.keys.items())
         fixed = {key: getattr(old.node, key) for key in ("state_dir", "control_socket", "control_group")}
         self.config, self.keys = replace(config, node=replace(config.node, **fixed)), keys
-        self._log.info("reloaded", begins_anew=anew)
-        if anew:
+        self._log.info("reloaded", begins_anew=not same, keys=list(keys) if renewed else None)
+        if not same:
             self._scope.cancel()
+        elif renewed and self._running is not None:
+            self._running.renew_keys(keys)
 
 
 async def _until_cancelled(stopping: trio.Event) -> None:

@@ -1,12 +1,15 @@
 """Who is here, what they were told, what they answered, what they hold: one machine without I/O."""
 
+from .bans import BanList, BanRecord
 from .core import Cluster
 from .hub import (
+    BansChanged,
     Claimed,
     Delivered,
     Event,
     Granted,
     Joined,
+    Misbehaved,
     OutFrame,
     Peer,
     PeerOffline,
@@ -24,6 +27,9 @@ from .settings import ClusterSettings
 
 __all__ = [
     "TRANSITIONS",
+    "BanList",
+    "BanRecord",
+    "BansChanged",
     "Claim",
     "Claimed",
     "Cluster",
@@ -33,6 +39,7 @@ __all__ = [
     "Granted",
     "Joined",
     "LockTable",
+    "Misbehaved",
     "OutFrame",
     "Peer",
     "PeerOffline",

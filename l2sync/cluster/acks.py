@@ -51,17 +51,27 @@ class RangeSet:
 class ReplayWindow:
     """Which serials of a session were seen: each is let through once, and none that is too old to tell."""
 
-    __slots__ = ("_bits", "_highest")
+    __slots__ = ("_bits", "_first", "_highest")
     WIDTH = 8192
+    LEAP = 1 << 40
+    """No sender comes this far between two frames that are heard of it."""
     _MASK = (1 << WIDTH) - 1
 
-    def __init__(self) -> None:
-        self._highest = -1
+    def __init__(self, first: int = 0) -> None:
+        """Let nothing through below ``first``: what was said before this session was placed may be a recording."""
+        self._first = first
+        self._highest = first - 1
         self._bits = 0
+
+    def leaps(self, serial: int) -> bool:
+        """Whether the serial is further ahead than any sender comes."""
+        return serial - self._highest >= self.LEAP
 
     def admit(self, serial: int) -> bool:
         """Whether this serial is new; it is not new any more afterwards."""
         ahead = serial - self._highest
+        if serial < self._first or ahead >= self.LEAP:
+            return False
         if ahead > 0:
             self._bits = ((self._bits << ahead) & self._MASK) | 1 if ahead < self.WIDTH else 1
             self._highest = serial

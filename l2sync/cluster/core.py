@@ -9,6 +9,7 @@ from l2sync.frames import (
     NOID,
     STREAMED,
     Ack,
+    Ban,
     Bye,
     Die,
     Header,
@@ -27,7 +28,8 @@ from l2sync.frames import (
     Welcome,
 )
 
-from .hub import Claimed, Delivered, Event, Granted, Hub, OutFrame, Peer, PeerState, Released
+from .bans import BanList, BanRecord
+from .hub import BansChanged, Claimed, Delivered, Event, Granted, Hub, OutFrame, Peer, PeerState, Refused, Released
 from .locks import Claim, LockTable
 from .membership import Membership, SelfState
 from .messenger import Messenger
@@ -52,8 +54,12 @@ class Cluster:
         rng: Random,
         mtu: int = 0,
         settings: ClusterSettings | None = None,
+        bans: Iterable[BanRecord] = (),
     ) -> None:
         self.hub = Hub(name, session, nonce, room, rng, settings or ClusterSettings(), dict(registry))
+        self.hub.bans = BanList(bans)
+        # A later word must have a later stamp, also after all nodes have started anew.
+        self.hub.lamport = self.hub.bans.latest()
         self.messenger = Messenger(self.hub)
         self.membership = Membership(self.hub, self.messenger)
         self.membership.mtu = mtu
@@ -64,6 +70,7 @@ class Cluster:
         self._claims = 0
         self._messages: dict[int, int] = {}
         self._grants_dirty = False
+        self._expire_at = 0
         self._handlers: dict[int, Callable[[Peer, Header, bytes, int], None]] = {
             Kind.PING: self._handle_ping,
             Kind.BYE: self._handle_bye,
@@ -156,7 +163,9 @@ class Cluster:
         try:
             self._receive(header, body, now, source)
         except (RemoteError, LocalError) as error:
-            self.counters[f"bad_{getattr(error, 'reason', 'message')}"] += 1
+            reason = getattr(error, "reason", "message")
+            self.counters[f"bad_{reason}"] += 1
+            self.accuse(header.session, f"{reason} {Kind(header.kind).name.lower()}")
         self._check_grants()
 
     def _receive(self, header: Header, body: bytes, now: int, source: bytes | None) -> None:
@@ -165,6 +174,8 @@ class Cluster:
         if peer is not None:
             if not peer.replay.admit(header.serial):
                 self.counters["replayed"] += 1
+                if peer.replay.leaps(header.serial):
+                    self.hub.accuse(peer, "serial")
                 return
             if peer.state is not PeerState.OFFLINE or kind == Kind.REGISTER:
                 peer.last_seen = now
@@ -203,7 +214,7 @@ class Cluster:
                 self._claim_answered(parcel.message, peer, ack.stream)
 
     def _handle_ping(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
-        self.membership.ping(peer, Ping.parse(body))
+        self.membership.ping(peer, Ping.parse(body), now)
         self._send_waiting_claims(now)
 
     def _handle_bye(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
@@ -214,14 +225,54 @@ class Cluster:
         self.messenger.accept(peer, header, body, now)
         told, self.hub.events[mark:] = self.hub.events[mark:], []
         for event in told:
-            if isinstance(event, Delivered) and event.kind in (Kind.LOCK, Kind.UNLOCKALL):
+            if isinstance(event, Delivered) and event.kind in (Kind.LOCK, Kind.UNLOCKALL, Kind.BAN):
                 try:
-                    self._deliver_lock(peer, event, now)
+                    if event.kind == Kind.BAN:
+                        self._hear_bans(peer, Ban.parse(event.body), now)
+                    else:
+                        self._deliver_lock(peer, event, now)
                 except RemoteError as error:
                     self.counters[f"bad_{error.reason}"] += 1
+                    self.hub.accuse(peer, f"{error.reason} {Kind(event.kind).name.lower()}")
             else:
                 self.hub.events.append(event)
         self._grants_dirty = True
+
+    # --- bans -------------------------------------------------------------------------------------
+
+    def accuse(self, session: int, reason: str) -> None:
+        """A member's session did what no member does."""
+        peer = self.hub.sessions.get(session)
+        if peer is not None:
+            self.hub.accuse(peer, reason)
+
+    def ban(self, name: str, banned: bool, now: int) -> None:
+        """Ban a node by its name, or lift its ban; all who are here hear of it now, the others when they come."""
+        self.hub.lamport = max(self.hub.lamport, self.hub.bans.latest()) + 1
+        record = BanRecord(name, banned, self.hub.lamport, self.hub.name)
+        told = Ban(((record.name, record.banned, record.stamp, record.by),))
+        self.messenger.send(Kind.BAN, told.pack(), now, None)
+        self._take_ban(record, now)
+
+    def _hear_bans(self, peer: Peer, message: Ban, now: int) -> None:
+        for name, banned, stamp, by in message.records:
+            if self.hub.hear_time(peer, stamp, now):
+                self._take_ban(BanRecord(name, banned, stamp, by), now)
+
+    def _take_ban(self, record: BanRecord, now: int) -> None:
+        before = self.hub.bans.banned(record.name)
+        if not self.hub.bans.take(record):
+            return
+        said = f"{record.name} is {'banned' if record.banned else 'no longer banned'}, said on {record.by}"
+        self.hub.events.append(BansChanged(said if before != record.banned else ""))
+        if not record.banned:
+            return
+        if record.name == self.name:
+            self.membership.leave("banned")
+            self.hub.events.append(Refused(f"{self.name!r} was banned from the cluster on {record.by}"))
+        for known in [p for p in self.hub.sessions.values() if p.name == record.name]:
+            self.membership.offline(known, f"banned on {record.by}", now)
+            self.hub.retire(known.session)
 
     # --- locks ------------------------------------------------------------------------------------
 
@@ -277,9 +328,15 @@ class Cluster:
             self.hub.events.append(Released(peer.id, peer.session, done.number, done.commit))
             return
         lock = Lock.parse(event.body)
-        self.hub.lamport = max(self.hub.lamport, lock.lamport) + 1
+        if not self.hub.hear_time(peer, lock.lamport, now):
+            return
+        self.hub.lamport += 1
         claim = Claim(peer.session, lock.number, peer.id, lock.lamport, lock.tree, lock.purpose, lock.paths)
+        if self.locks.get(peer.session, lock.number) is not None:
+            return
+        claim.touched_at = now
         if not self.locks.add(claim):
+            self.hub.accuse(peer, "too many locks")
             return
         self.hub.events.append(Claimed(peer.id, peer.session, lock.number))
         before = self.locks.earlier(claim)
@@ -305,12 +362,58 @@ class Cluster:
                 claim.granted = True
                 self.hub.events.append(Granted(claim.number))
 
+    def progress(self, session: int, number: int, now: int) -> None:
+        """Something was heard of the batch that a claim is for."""
+        claim = self.locks.get(session, number)
+        if claim is not None:
+            claim.touched_at = now
+
+    def _expire_claims(self, now: int) -> None:
+        """End what others claim and make nothing of; look once a second."""
+        if now < self._expire_at:
+            return
+        settings = self.hub.settings
+        self._expire_at = now + settings.ping_interval
+        for claim in list(self.locks):
+            if claim.session == self.session:
+                self._find_liars(claim, now)
+                continue
+            if self.locks.earlier(claim) is not None:
+                # It waits itself; its time counts from when it stands first.
+                claim.touched_at = now
+                continue
+            user = claim.purpose == Purpose.USER
+            if now - claim.touched_at > (settings.user_claim_most if user else settings.claim_patience):
+                self.accuse(claim.session, "lock held without end")
+                self.locks.release(claim.session, claim.number)
+                self.hub.events.append(Released(claim.node, claim.session, claim.number, False))
+                self._grants_dirty = True
+
+    def _find_liars(self, claim: Claim, now: int) -> None:
+        """Who answered our claim, and does not send what it said it had sent before, holds the claim up for ever."""
+        if claim.granted or not claim.sent:
+            return
+        for session in claim.waiting & set(claim.until):
+            peer = self.hub.sessions.get(session)
+            if peer is None or peer.broadcast_in is None:
+                continue
+            place = peer.broadcast_in.expected
+            if claim.stuck.get(session, (-1, 0))[0] != place:
+                claim.stuck[session] = (place, now)
+            elif now - claim.stuck[session][1] > self.hub.settings.claim_patience:
+                self.hub.accuse(peer, "lying answer")
+                claim.until[session] = 0
+                self._grants_dirty = True
+
     def _meet(self, peer: Peer, now: int) -> None:
         """A newcomer is told of the claims that stand."""
         for claim in list(self.locks):
             if claim.session == self.session and claim.sent:
                 self._send_claim(claim, now)
         self._grants_dirty = True
+        if len(self.hub.bans):
+            records = tuple((r.name, r.banned, r.stamp, r.by) for r in self.hub.bans.records())
+            self.messenger.send(Kind.BAN, Ban(records).pack(), now, peer)
 
     def _part(self, peer: Peer, now: int) -> None:
         self.locks.release(peer.session, 0)
@@ -321,6 +424,7 @@ class Cluster:
     def handle_timer(self, now: int) -> None:
         """Do what is due."""
         self.membership.handle_timer(now)
+        self._expire_claims(now)
         for peer in self.messenger.handle_timer(now):
             self.membership.offline(peer, "left a message unanswered", now)
         if any(not claim.sent for claim in self.locks if claim.session == self.session):

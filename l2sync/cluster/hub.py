@@ -8,9 +8,10 @@ from enum import Enum, auto
 from random import Random
 from typing import TypeAlias
 
-from l2sync.frames import NOID, TreeState
+from l2sync.frames import NOID, KnownKey, TreeState
 
 from .acks import RangeSet, ReplayWindow, RoundTrip
+from .bans import BanList
 from .settings import ClusterSettings
 from .streams import EpochStream, InStream
 
@@ -39,6 +40,8 @@ class Peer:
     pinged: bool = False
     mtu: int = 0
     trees: tuple[TreeState, ...] = ()
+    keys: tuple[KnownKey, ...] = ()
+    """The keys it knows, the one that it seals with first."""
     replay: ReplayWindow = field(default_factory=ReplayWindow)
     broadcast_in: InStream | None = None
     unicast_in: EpochStream = field(default_factory=EpochStream)
@@ -150,6 +153,26 @@ class Warned:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class BansChanged:
+    """Who is banned has changed: the list should be kept. ``text`` says it for people."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Misbehaved:
+    """A member did what no member does; ``count`` times so far, told at the first and then ever more seldom."""
+
+    peer: int
+    name: str
+    reason: str
+    count: int
+
+
+_MOST_ACCUSED = 256
+_MOST_REASONS = 16
+
 Event: TypeAlias = (
     Joined
     | PeerOnline
@@ -162,6 +185,8 @@ Event: TypeAlias = (
     | Refused
     | RegistryChanged
     | Warned
+    | Misbehaved
+    | BansChanged
 )
 
 
@@ -187,6 +212,38 @@ class Hub:
     out: list[OutFrame] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     counters: Counter[str] = field(default_factory=Counter)
+    misdeeds: dict[str, Counter[str]] = field(default_factory=dict)
+    """What members did that no member does, by name and reason; it outlives their sessions."""
+    leapt_at: int | None = None
+    bans: BanList = field(default_factory=BanList)
+
+    def accuse(self, peer: Peer, reason: str) -> None:
+        """Note that a member did what no member does. Who holds the key may speak in another's name, too."""
+        known = self.misdeeds.get(peer.name)
+        if known is None:
+            while len(self.misdeeds) >= _MOST_ACCUSED:
+                del self.misdeeds[next(iter(self.misdeeds))]
+            known = self.misdeeds[peer.name] = Counter()
+        if reason not in known and len(known) >= _MOST_REASONS:
+            reason = "other"
+        known[reason] += 1
+        self.counters["misbehaving"] += 1
+        count = known[reason]
+        if count & (count - 1) == 0 and (count < 16 or count.bit_length() % 4 == 1):
+            self.events.append(Misbehaved(peer.id, peer.name, reason, count))
+
+    def hear_time(self, peer: Peer, lamport: int, now: int) -> bool:
+        """Bring our logical time up to a peer's, unless it is ahead of all reason; whether it was believable."""
+        ahead = lamport - self.lamport
+        settings = self.settings
+        if ahead > settings.lamport_step:
+            rested = self.leapt_at is None or now - self.leapt_at >= settings.leap_interval
+            if ahead > settings.lamport_leap or not rested:
+                self.accuse(peer, "logical time")
+                return False
+            self.leapt_at = now
+        self.lamport = max(self.lamport, lamport)
+        return True
 
     def next_serial(self) -> int:
         """The serial of the next frame; none is used twice."""
@@ -197,9 +254,7 @@ class Hub:
     def emit(self, kind: int, body: bytes, to: Peer | None = None) -> int:
         """Have a frame sent to one peer or to all; returns its serial."""
         serial = self.next_serial()
-        self.out.append(
-            OutFrame(kind, NOID if to is None else to.id, serial, body, None if to is None else to.address)
-        )
+        self.out.append(OutFrame(kind, NOID if to is None else to.id, serial, body, None if to is None else to.address))
         return serial
 
     def online(self) -> list[Peer]:
@@ -220,5 +275,9 @@ class Hub:
         for other, known in list(self.registry.items()):
             if known == node:
                 del self.registry[other]
+        while len(self.registry) >= self.settings.most_names:
+            kept = {self.name, *(peer.name for peer in self.peers.values())}
+            unused = next((other for other in self.registry if other not in kept), next(iter(self.registry)))
+            del self.registry[unused]
         self.registry[name] = node
         self.events.append(RegistryChanged())

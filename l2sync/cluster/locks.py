@@ -28,6 +28,10 @@ class Claim:
     paths: tuple[bytes, ...]
     waiting: set[int] = field(default_factory=set)
     until: dict[int, int] = field(default_factory=dict)
+    stuck: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Where the streams in ``until`` stand that do not come as far, and since when (ns)."""
+    touched_at: int = 0
+    """When somebody else's claim last stood behind another, or its batch got on (ns)."""
     sent: bool = False
     granted: bool = False
 
@@ -49,7 +53,10 @@ class Claim:
 class LockTable:
     """Every claim that is known, by (session, number)."""
 
-    MOST_PER_SESSION = 1024
+    MOST_PER_SESSION = 256
+    MOST_PATHS = 4096
+    MOST_BYTES = 1 << 20
+    """Paths and their bytes in all claims of one session."""
 
     def __init__(self) -> None:
         self._claims: dict[tuple[int, int], Claim] = {}
@@ -68,7 +75,10 @@ class LockTable:
         """Enter a claim; False where it is known, or its session has too many."""
         if claim.key in self._claims:
             return False
-        if sum(c.session == claim.session for c in self._claims.values()) >= self.MOST_PER_SESSION:
+        own = [claim, *(c for c in self._claims.values() if c.session == claim.session)]
+        if len(own) > self.MOST_PER_SESSION or sum(len(c.paths) for c in own) > self.MOST_PATHS:
+            return False
+        if sum(len(path) for c in own for path in c.paths) > self.MOST_BYTES:
             return False
         self._claims[claim.key] = claim
         return True

@@ -16,6 +16,7 @@ from l2sync.frames import (
     Header,
     Hello,
     Kind,
+    KnownKey,
     Newcomer,
     Ping,
     Register,
@@ -25,7 +26,7 @@ from l2sync.frames import (
     Welcome,
 )
 
-from .acks import RoundTrip
+from .acks import ReplayWindow, RoundTrip
 from .hub import Hub, Joined, Peer, PeerOffline, PeerOnline, PeerPinged, PeerState, Refused, Warned
 from .messenger import Messenger
 from .streams import InStream
@@ -33,6 +34,8 @@ from .streams import InStream
 _UNKNOWN = bytes(8)
 _ECHOES_PER_FRAME = 60
 _NEWCOMERS_PER_FRAME = 20
+_MOST_REFUSED = 256
+_MOST_KEYS = 16
 
 
 class SelfState(Enum):
@@ -66,6 +69,7 @@ class Candidate:
     heard: int
     waiting: bool = False
     welcomed: int = -(1 << 60)
+    """When it was last answered (ns)."""
 
 
 class Membership:
@@ -77,6 +81,8 @@ class Membership:
         self.state = SelfState.IDLE
         self.trees: tuple[TreeState, ...] = ()
         self.mtu = 0
+        self.keys: tuple[KnownKey, ...] = ()
+        """The keys that this node tells the others it knows."""
         self.on_online: Callable[[Peer, int], None] = lambda peer, now: None
         self.on_offline: Callable[[Peer, int], None] = lambda peer, now: None
         self._candidates: dict[int, Candidate] = {}
@@ -93,6 +99,7 @@ class Membership:
         self._ping_at: int | None = None
         self._pinged_last = -(1 << 60)
         self._check_at: int | None = None
+        self._refused_at: dict[str, int] = {}
 
     def _go(self, state: SelfState) -> None:
         if state is not self.state:
@@ -125,6 +132,8 @@ class Membership:
         """A newcomer, or one who returns."""
         if header.session in self.hub.retired or header.session == self.hub.session:
             return
+        if self._shut_out(header, message.name, now):
+            return
         if message.name == self.hub.name:
             self._refuse_name(header, now)
             return
@@ -136,24 +145,49 @@ class Membership:
         if self.state in (SelfState.HELLO, SelfState.REGISTERING) and self.hub.session > header.session:
             return
         text = f"a node named {self.hub.name!r} is already here: give one of the two another name"
-        if self.active or self.state is SelfState.HELLO:
+        if (self.active or self.state is SelfState.HELLO) and self._may_refuse(self.hub.name, now):
             rej = Rej(RejReason.NAME_TAKEN, header.session & 0xFFFFFFFF, text)
             self.hub.emit(Kind.REJ, rej.pack())
             self.hub.counters["names_refused"] += 1
             self.hub.events.append(Warned(f"a second node named {self.hub.name!r} tried to join"))
 
+    def _may_refuse(self, name: str, now: int) -> bool:
+        """Whether to say again that a name is not admitted: a recording could have it said at any rate."""
+        if now - self._refused_at.get(name, -(1 << 60)) < self.hub.settings.hello_interval:
+            return False
+        self._refused_at.pop(name, None)
+        while len(self._refused_at) >= _MOST_REFUSED:
+            del self._refused_at[next(iter(self._refused_at))]
+        self._refused_at[name] = now
+        return True
+
+    def _shut_out(self, header: Header, name: str, now: int) -> bool:
+        """Whether the name is banned; its node is told why nobody answers."""
+        record = self.hub.bans.get(name)
+        if record is None or not record.banned:
+            return False
+        self.hub.counters["banned_heard"] += 1
+        if self.active and self._may_refuse(name, now):
+            text = f"{name!r} was banned from the cluster on {record.by}; l2sync unban {name} there lets it in again"
+            self.hub.emit(Kind.REJ, Rej(RejReason.BANNED, header.session & 0xFFFFFFFF, text).pack())
+        return True
+
     def _candidate(self, session: int, name: str, nonce: bytes, address: bytes | None, now: int) -> Candidate | None:
         known = self._candidates.get(session)
         if known is None:
             if len(self._candidates) >= self.hub.settings.most_sessions:
-                oldest = min(self._candidates, key=lambda s: self._candidates[s].heard)
-                del self._candidates[oldest]
+                # The one longest silent: each is put last when it is heard.
+                del self._candidates[next(iter(self._candidates))]
             known = self._candidates[session] = Candidate(name, nonce, address, now)
+        else:
+            self._candidates[session] = self._candidates.pop(session)
         known.heard = now
         known.name, known.nonce, known.address = name or known.name, nonce or known.nonce, address
         return known
 
     def _queue_welcome(self, candidate: Candidate, now: int) -> None:
+        if now - candidate.welcomed < self.hub.settings.welcome_interval:
+            return
         candidate.waiting = True
         if self._welcome_at is None:
             self._welcome_at = now + self._gather()
@@ -172,6 +206,9 @@ class Membership:
     def _send_welcomes(self, now: int) -> None:
         self._welcome_at = None
         waiting = [(s, c) for s, c in self._candidates.items() if c.waiting]
+        if len(waiting) > self.hub.settings.most_newcomers:
+            del waiting[self.hub.settings.most_newcomers :]
+            self._welcome_at = now + self._gather()
         taken = _ranges({self.hub.id, *self.hub.peers, *self.hub.registry.values()})
         for at in range(0, len(waiting), _NEWCOMERS_PER_FRAME):
             newcomers = []
@@ -184,7 +221,7 @@ class Membership:
 
     def welcome(self, header: Header, message: Welcome, now: int, address: bytes | None) -> None:
         """An answer to our hello, or a challenge."""
-        if header.session in self.hub.retired or header.src == NOID:
+        if header.session in self.hub.retired or header.src == NOID or self.hub.bans.banned(message.name):
             return
         for newcomer in message.newcomers:
             if newcomer.session != self.hub.session:
@@ -198,6 +235,8 @@ class Membership:
                     self._offered = newcomer.id
                 for low, high in message.taken:
                     self._taken.update(range(low, min(high, low + 4096) + 1))
+            if header.session not in self._echoes and len(self._echoes) >= self.hub.settings.most_peers:
+                return
             self._echoes[header.session], self._names[header.session] = message.nonce, message.name
             if self.active:
                 self._unanswered.add(header.session)
@@ -221,13 +260,35 @@ class Membership:
                 self._free_id(peer)
         if holder is not None and holder.name != name:
             self._lose_id(holder, now)
+        if not self._has_room(name, address):
+            return None
         peer = Peer(header.src, name, header.session, nonce, RoundTrip(self.hub.settings), address=address, since=now)
         peer.last_seen = now
+        peer.replay = ReplayWindow(header.serial)
         self.hub.sessions[header.session] = peer
         self.hub.peers[peer.id] = peer
         self.hub.remember(name, peer.id)
         self._candidates.pop(header.session, None)
         return peer
+
+    def _has_room(self, name: str, address: bytes | None) -> bool:
+        """Whether one more session can be placed: who was offline longest makes room, but nobody who lives."""
+        settings, sessions = self.hub.settings, self.hub.sessions
+        if address is not None:
+            near = [p for p in sessions.values() if p.address == address and p.state is PeerState.ONLINE]
+            if len(near) >= settings.most_names_per_address:
+                self.hub.accuse(near[0], "too many names")
+                return False
+        if len(sessions) < settings.most_peers:
+            return True
+        gone = [peer for peer in sessions.values() if peer.state is PeerState.OFFLINE]
+        if not gone:
+            self.hub.counters["peers_refused"] += 1
+            return False
+        oldest = min(gone, key=lambda peer: peer.last_seen)
+        self.hub.retire(oldest.session)
+        self._free_id(oldest)
+        return True
 
     # --- register ---------------------------------------------------------------------------------
 
@@ -236,17 +297,15 @@ class Membership:
         taken = self._taken | free_of_others | set(self.hub.peers)
         if self._offered != NOID and self._offered not in self.hub.peers and self._offered not in free_of_others:
             return self._offered
-        own_places = self._taken - free_of_others - set(self.hub.peers)
-        taken |= own_places
         rank = sum(
             session < self.hub.session and bool(candidate.nonce)
             for session, candidate in self._candidates.items()
             if candidate.name not in self.hub.registry
         )
-        free = (node for node in range(NOID) if node not in taken)
-        for _ in range(rank):
-            next(free)
-        return next(free)
+        free = [node for node in range(NOID) if node not in taken]
+        # Should hearsay leave nothing, only what this node knows itself counts.
+        free = free or [node for node in range(NOID) if node not in self.hub.peers]
+        return free[min(rank, len(free) - 1)]
 
     def _begin_register(self, now: int) -> None:
         self.hub.id = self._choose_id()
@@ -275,6 +334,8 @@ class Membership:
     def register(self, header: Header, message: Register, now: int, address: bytes | None) -> None:
         """A node takes an id, and proves to those it names that it is alive."""
         if not self.active or header.session in self.hub.retired or header.src == NOID:
+            return
+        if self._shut_out(header, message.name, now):
             return
         if message.name == self.hub.name:
             self._refuse_name(header, now)
@@ -350,11 +411,14 @@ class Membership:
         """A refusal meant for this session: an id that is taken, or a name."""
         if message.number != self.hub.session & 0xFFFFFFFF:
             return
-        if message.reason is RejReason.NAME_TAKEN and self.state in (SelfState.HELLO, SelfState.REGISTERING):
+        refusals = (RejReason.NAME_TAKEN, RejReason.BANNED)
+        if message.reason in refusals and self.state in (SelfState.HELLO, SelfState.REGISTERING):
             self._go(SelfState.REFUSED)
             self.hub.events.append(Refused(message.text))
-        elif message.reason is RejReason.ID_TAKEN and self.active and now - self._registering_since < (
-            self.hub.settings.register_timeout
+        elif (
+            message.reason is RejReason.ID_TAKEN
+            and self.active
+            and now - self._registering_since < (self.hub.settings.register_timeout)
         ):
             self._yield_id(now)
 
@@ -439,9 +503,10 @@ class Membership:
         self.on_offline(peer, now)
         self.hub.events.append(PeerOffline(peer.id, peer.session, reason))
 
-    def ping(self, peer: Peer, message: Ping) -> None:
+    def ping(self, peer: Peer, message: Ping, now: int) -> None:
         """A peer is here, and its trees have these digests."""
-        self.hub.lamport = max(self.hub.lamport, message.lamport)
+        self.hub.hear_time(peer, message.lamport, now)
+        peer.keys = message.keys[:_MOST_KEYS]
         peer.pinged, peer.trees, peer.mtu = True, message.trees, message.mtu
         self.hub.events.append(PeerPinged(peer.id))
 
@@ -463,7 +528,7 @@ class Membership:
         self._pinged_last = now
         self._ping_at = now + interval * 9 // 10 + self.hub.rng.randrange(max(interval // 5, 1))
         if self.hub.id != NOID:
-            ping = Ping(self.hub.lamport, self.hub.broadcast_next, self.mtu, self.trees)
+            ping = Ping(self.hub.lamport, self.hub.broadcast_next, self.mtu, self.trees, self.keys)
             self.hub.emit(Kind.PING, ping.pack())
 
     def _check_peers(self, now: int) -> None:

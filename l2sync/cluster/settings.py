@@ -35,3 +35,23 @@ class ClusterSettings:
     """Fragments of one stream that may be unanswered."""
     most_sessions: int = 4096
     """Sessions remembered as over, and candidates kept, at the most."""
+    most_peers: int = 1024
+    """Sessions that are placed, at the most; the longest offline makes room for another."""
+    most_names: int = 4096
+    """Names whose ids are remembered."""
+    most_names_per_address: int = 16
+    """Living members that may speak from one Ethernet address: a bridge may hide a few hosts behind its own."""
+    most_newcomers: int = 100
+    """Newcomers answered at a time; the others wait for the next welcome."""
+    welcome_interval: int = 40 * MS
+    """A session is answered no more often, whatever it or a recording of it says."""
+    lamport_step: int = 1 << 24
+    """How far logical time may be ahead of ours in the usual course of things."""
+    lamport_leap: int = 1 << 40
+    """How far it may be ahead when two parts of a cluster meet: more than a cluster counts in its life."""
+    leap_interval: int = 60 * SECOND
+    """Such a leap is followed once in this time, so that nobody can bring the clock to its end."""
+    claim_patience: int = 30 * SECOND
+    """A batch's claim that stands first, and whose batch makes no progress for this long, has ended."""
+    user_claim_most: int = 12 * 3600 * SECOND
+    """How long a user's lock may be held."""

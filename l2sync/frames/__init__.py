@@ -32,11 +32,13 @@ from .header import (
 from .inquiry import MOST_BELOW, MOST_NOTES, Below, Note, Query, Remark, Report, Standing
 from .membership import (
     Ack,
+    Ban,
     Bye,
     Die,
     DieReason,
     Echo,
     Hello,
+    KnownKey,
     Newcomer,
     Ping,
     Register,
@@ -47,7 +49,7 @@ from .membership import (
     Welcome,
 )
 from .messages import MESSAGES, AnyBody, parse_message
-from .sealing import KEY_SIZE, Keyring, cluster_tag, format_key, load_keys
+from .sealing import KEY_SIZE, Keyring, cluster_tag, format_key, key_check, load_keys
 from .stream import (
     MAX_MESSAGE,
     MORE,
@@ -98,6 +100,7 @@ __all__ = [
     "Ack",
     "AnyBody",
     "Ask",
+    "Ban",
     "Below",
     "Bye",
     "Codec",
@@ -113,6 +116,7 @@ __all__ = [
     "Hello",
     "Keyring",
     "Kind",
+    "KnownKey",
     "LocalError",
     "Lock",
     "Newcomer",
@@ -142,6 +146,7 @@ __all__ = [
     "cluster_tag",
     "format_key",
     "fragment",
+    "key_check",
     "load_keys",
     "pack_data",
     "pack_header",

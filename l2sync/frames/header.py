@@ -44,6 +44,7 @@ class Kind(IntEnum):
     DONE = 15
     QUERY = 16
     REPORT = 17
+    BAN = 19
 
 
 HEADER = Struct(

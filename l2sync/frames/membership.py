@@ -5,9 +5,24 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, Self
 
-from construct import Int8ub, Int16ub, Int32ub, Int64ub
+from construct import Bytes, Int8ub, Int16ub, Int32ub, Int64ub
 
-from .declare import Choice, Digest, Int48ub, Listed, Message, Name, Nonce, Perhaps, Record, Text, declared, spans
+from .declare import (
+    Choice,
+    Digest,
+    Flag,
+    Int48ub,
+    Listed,
+    Message,
+    Name,
+    Nonce,
+    Perhaps,
+    Record,
+    Row,
+    Text,
+    declared,
+    spans,
+)
 from .header import Kind
 
 
@@ -170,6 +185,7 @@ class Ack(Message):
 
 _PING_HEAD = struct.Struct(">QHIHH")
 _TREE_STATE = struct.Struct(">Q16sIB")
+_KNOWN_KEY = struct.Struct(">B4s")
 
 
 @declared(
@@ -192,10 +208,25 @@ class TreeState(Message):
 
 @declared(
     Record(
+        "key_id" / Int8ub * "as the header of a frame names it",
+        "check" / Bytes(4) * "first bytes of a hash of the key, so that two keys of one id are told apart",
+    )
+)
+@dataclass(frozen=True, slots=True)
+class KnownKey(Message):
+    """A key of the cluster that a node can open frames with."""
+
+    key_id: int
+    check: bytes
+
+
+@declared(
+    Record(
         "lamport" / Int64ub * "the sender's logical time",
         "stream" / Int48ub * "place of the next message in the sender's broadcast stream",
         "mtu" / Int16ub * "bytes that a frame to the sender may have behind Ethernet's header",
         "trees" / Listed(TreeState.FORMAT) * "the trees that the sender keeps",
+        "keys" / Listed(KnownKey.FORMAT) * "the keys that the sender knows, the one that it seals with first",
     )
 )
 @dataclass(frozen=True, slots=True)
@@ -207,6 +238,7 @@ class Ping(Message):
     stream: int
     mtu: int
     trees: tuple[TreeState, ...]
+    keys: tuple[KnownKey, ...] = ()
 
     def _pack(self) -> bytes:
         stream = self.stream
@@ -215,15 +247,23 @@ class Ping(Message):
             if len(state.digest) != 16:
                 raise ValueError("a digest that has not 16 bytes")
             parts.append(_TREE_STATE.pack(state.tree, state.digest, state.entries, state.state))
+        parts.append(len(self.keys).to_bytes(2, "big"))
+        for key in self.keys:
+            if len(key.check) != 4:
+                raise ValueError("a key's check that has not 4 bytes")
+            parts.append(_KNOWN_KEY.pack(key.key_id, key.check))
         return b"".join(parts)
 
     @classmethod
     def _parse(cls, body: bytes) -> Self:
         lamport, high, low, mtu, count = _PING_HEAD.unpack_from(body)
-        if len(body) != _PING_HEAD.size + count * _TREE_STATE.size:
-            raise ValueError("a length that does not go with the number of trees")
-        trees = tuple([TreeState(*fields) for fields in _TREE_STATE.iter_unpack(body[_PING_HEAD.size :])])
-        return cls(lamport, high << 32 | low, mtu, trees)
+        middle = _PING_HEAD.size + count * _TREE_STATE.size
+        keys = int.from_bytes(body[middle : middle + 2], "big")
+        if len(body) != middle + 2 + keys * _KNOWN_KEY.size:
+            raise ValueError("a length that does not go with the numbers of trees and keys")
+        trees = tuple([TreeState(*fields) for fields in _TREE_STATE.iter_unpack(body[_PING_HEAD.size : middle])])
+        known = tuple([KnownKey(*fields) for fields in _KNOWN_KEY.iter_unpack(body[middle + 2 :])])
+        return cls(lamport, high << 32 | low, mtu, trees, known)
 
 
 class RejReason(IntEnum):
@@ -233,6 +273,7 @@ class RejReason(IntEnum):
     NAME_TAKEN = 2
     LOCKED = 3
     UNKNOWN_SESSION = 4
+    BANNED = 5
 
 
 @declared(
@@ -282,3 +323,25 @@ class Bye(Message):
 
     KIND: ClassVar = Kind.BYE
     text: str
+
+
+@declared(
+    Record(
+        "records"
+        / Listed(
+            Row(
+                "name" / Name * "the node that is meant",
+                "banned" / Flag * "whether nothing of it is to be believed, or again",
+                "stamp" / Int64ub * "logical time at which this was said",
+                "by" / Name * "the node on which it was said",
+            )
+        )
+        * "of two about one name the one with the greater stamp holds, then the greater `by`"
+    )
+)
+@dataclass(frozen=True, slots=True)
+class Ban(Message):
+    """Who is banned, and whose ban is lifted: said to all, and to each node that one meets."""
+
+    KIND: ClassVar = Kind.BAN
+    records: tuple[tuple[str, bool, int, str], ...]

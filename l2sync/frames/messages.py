@@ -4,7 +4,7 @@ from .bulk import Data, Done, Lock, Repair, Unlockall, Want
 from .errors import RemoteError
 from .header import Kind
 from .inquiry import Query, Report
-from .membership import Ack, Bye, Die, Hello, Ping, Register, Rej, Welcome
+from .membership import Ack, Ban, Bye, Die, Hello, Ping, Register, Rej, Welcome
 from .updtree import Updtree
 
 AnyBody = (
@@ -25,6 +25,7 @@ AnyBody = (
     | Done
     | Query
     | Report
+    | Ban
 )
 
 MESSAGES: dict[Kind, type[AnyBody]] = {
@@ -45,6 +46,7 @@ MESSAGES: dict[Kind, type[AnyBody]] = {
     Kind.DONE: Done,
     Kind.QUERY: Query,
     Kind.REPORT: Report,
+    Kind.BAN: Ban,
 }
 
 

@@ -34,18 +34,25 @@ class Keyring:
 
         Raises LocalError for an id outside 0..255, a key that is not 32 bytes, or an active one that is missing.
         """
-        for key_id, key in keys.items():
-            if not 0 <= key_id <= 0xFF:
-                raise LocalError(f"key id {key_id} is not within 0..255")
-            if len(key) != KEY_SIZE:
-                raise LocalError(f"key {key_id} has {len(key)} bytes instead of {KEY_SIZE}")
-        if active not in keys:
-            raise LocalError(f"the active key {active} is missing")
+        _check_keys(keys, active)
         self.tag = cluster_tag(cluster_name)
         self.active = active
         self._keys = dict(keys)
         self._info = b"l2sync v1 session" + cluster_name.encode()
         self._ciphers: OrderedDict[tuple[int, int], AESGCM] = OrderedDict()
+
+    def renew(self, keys: Mapping[int, bytes], active: int) -> None:
+        """Hold other keys from now on; sessions and their serials go on. Raises LocalError as the making does."""
+        _check_keys(keys, active)
+        for place in list(self._ciphers):
+            if keys.get(place[0]) != self._keys[place[0]]:
+                del self._ciphers[place]
+        self.active, self._keys = active, dict(keys)
+
+    def known(self) -> tuple[tuple[int, bytes], ...]:
+        """The keys' ids with four bytes that tell two keys of one id apart; the active one first."""
+        ordered = sorted(self._keys, key=lambda key_id: (key_id != self.active, key_id))
+        return tuple((key_id, key_check(self._keys[key_id])) for key_id in ordered)
 
     def seal(self, kind: int, src: int, dst: int, session: int, serial: int, body: bytes) -> bytes:
         """The whole frame. The caller never uses a serial twice within a session: it is the cipher's nonce.
@@ -99,6 +106,21 @@ class Keyring:
         self._ciphers[place] = cipher
         if len(self._ciphers) > _CACHED_SESSIONS:
             self._ciphers.popitem(last=False)
+
+
+def key_check(key: bytes) -> bytes:
+    """Four bytes by which nodes see whether they mean the same key; they give nothing of it away."""
+    return blake3(key, derive_key_context="l2sync v1 key check").digest(length=4)
+
+
+def _check_keys(keys: Mapping[int, bytes], active: int) -> None:
+    for key_id, key in keys.items():
+        if not 0 <= key_id <= 0xFF:
+            raise LocalError(f"key id {key_id} is not within 0..255")
+        if len(key) != KEY_SIZE:
+            raise LocalError(f"key {key_id} has {len(key)} bytes instead of {KEY_SIZE}")
+    if active not in keys:
+        raise LocalError(f"the active key {active} is missing")
 
 
 def load_keys(text: str) -> dict[int, bytes]:

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 from construct import Array, Bytes, Const, Int8ub, Int16ub, Int32ub, Int64sb, Int64ub, Struct, this
 
-from .entry import CHUNK_RECORD, Entry, Kind
+from .entry import CHUNK_RECORD, MOST_CHUNK, Entry, Kind
 from .paths import tree_path
-from .version import VersionVector
+from .version import MOST_COUNT, MOST_DOTS, VersionVector
 
 FORMAT = 1
 _HEAD = struct.Struct(">BBHIIqIQQQQHHBBBHI")
@@ -162,7 +162,10 @@ def _unpack(data: bytes, offset: int) -> tuple[Entry, int]:
 
 def _check(entry: Entry) -> None:
     chunks = entry.chunks
-    total = sum(int.from_bytes(chunks[at + 32 : at + 36], "big") for at in range(0, len(chunks), CHUNK_RECORD))
+    lengths = [int.from_bytes(chunks[at + 32 : at + 36], "big") for at in range(0, len(chunks), CHUNK_RECORD)]
+    if lengths and not 0 < min(lengths) <= max(lengths) <= MOST_CHUNK:
+        raise MalformedEntry("a chunk that is empty, or longer than any")
+    total = sum(lengths)
     if total != (entry.size if entry.kind is Kind.FILE else 0):
         raise MalformedEntry("chunks that do not add up to the size")
     if entry.kind is not Kind.FILE and entry.size:
@@ -173,7 +176,11 @@ def _check(entry: Entry) -> None:
         raise MalformedEntry("a device number of no device")
     if entry.xattrs:
         _check_xattrs(entry)
-    if entry.version.counter(entry.dot[0]) < entry.dot[1] or not entry.dot[1]:
+    dots = entry.version.dots
+    if any(not 0 < count <= MOST_COUNT for _, count in dots):
+        raise MalformedEntry("a count of writes that nobody gets to")
+    full = len(dots) >= MOST_DOTS
+    if not entry.dot[1] or (entry.version.counter(entry.dot[0]) < entry.dot[1] and not full):
         raise MalformedEntry("a version that has not seen its own last write")
     if not entry.path and entry.kind is not Kind.DIR:
         raise MalformedEntry("a root that is no directory")

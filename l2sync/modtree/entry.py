@@ -12,6 +12,8 @@ from .paths import TreePath
 from .version import VersionVector
 
 CHUNK_RECORD = 36
+MOST_CHUNK = 1 << 30
+"""Bytes of a chunk, at the most: it is put together in memory. Files of up to 4 TiB have no longer ones."""
 _NOTHING = VersionVector()
 
 

@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum, auto
 
+MOST_DOTS = 255
+"""Writers that a version remembers. Of more the lowest counters are forgotten: at worst, what they wrote is taken for
+concurrent, and kept as a conflict copy."""
+MOST_COUNT = (1 << 63) - 1
+"""Writes of one replica: nobody gets there by writing."""
+
 
 class Order(Enum):
     """How one version stands to another."""
@@ -63,6 +69,10 @@ class VersionVector:
         for replica, count in other.dots:
             if joined.get(replica, 0) < count:
                 joined[replica] = count
+        if len(joined) > MOST_DOTS:
+            # The greatest of both: what is left out of a part is left out of the whole, so this stays a join.
+            kept = sorted(joined.items(), key=lambda dot: (dot[1], dot[0]))[-MOST_DOTS:]
+            return VersionVector(kept)
         return VersionVector(joined.items())
 
     def advance(self, replica: int, counter: int) -> VersionVector:

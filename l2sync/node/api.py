@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from l2sync.cluster import BanRecord
 from l2sync.modtree import Chunk, Entry, Kind, Observation, Target, TreePath
 
 BatchKey: TypeAlias = tuple[int, int]
@@ -188,6 +189,13 @@ class Answer:
     data: object = None
 
 
+@dataclass(frozen=True, slots=True)
+class RememberBans:
+    """Keep this list of bans: it is handed in at the next start."""
+
+    records: tuple[BanRecord, ...]
+
+
 Effect: TypeAlias = (
     Persist
     | Send
@@ -200,6 +208,7 @@ Effect: TypeAlias = (
     | Explain
     | RenewReplica
     | RememberIds
+    | RememberBans
     | Notify
     | Answer
 )
@@ -347,4 +356,13 @@ class WhyRequest:
     patience: int
 
 
-Request: TypeAlias = FlushRequest | LockRequest | UnlockRequest | CancelRequest | WhyRequest
+@dataclass(frozen=True, slots=True)
+class BanRequest:
+    """Ban a node from the cluster by its name, or lift its ban; answered at once."""
+
+    request: int
+    name: str
+    banned: bool
+
+
+Request: TypeAlias = FlushRequest | LockRequest | UnlockRequest | CancelRequest | WhyRequest | BanRequest

@@ -11,12 +11,15 @@ from collections.abc import Iterable, Mapping
 from random import Random
 
 from l2sync.cluster import (
+    BanRecord,
+    BansChanged,
     Cluster,
     ClusterSettings,
     Delivered,
     Event,
     Granted,
     Joined,
+    Misbehaved,
     PeerOffline,
     PeerOnline,
     Refused,
@@ -35,6 +38,7 @@ from l2sync.frames import (
     Header,
     Keyring,
     Kind,
+    KnownKey,
     LocalError,
     Query,
     RemoteError,
@@ -62,6 +66,7 @@ from .api import (
     Observed,
     Persist,
     Prepared,
+    RememberBans,
     RememberIds,
     Request,
     Rescan,
@@ -99,6 +104,7 @@ class Node:
         rng: Random,
         settings: NodeSettings | None = None,
         cluster_settings: ClusterSettings | None = None,
+        bans: Iterable[BanRecord] = (),
     ) -> None:
         chosen = settings or NodeSettings()
         room = mtu - OVERHEAD
@@ -112,7 +118,9 @@ class Node:
             rng=rng,
             mtu=mtu,
             settings=cluster_settings,
+            bans=bans,
         )
+        self.keys_changed()
         shared = {setup.name: SharedTree(setup, chosen) for setup in trees}
         self.ctx = Context(name, self.cluster, shared, chosen, rng)
         self.counters = self.ctx.counters
@@ -138,6 +146,10 @@ class Node:
         self.receiving.tell_time(now)
         self.cluster.start(now)
         self._after(now)
+
+    def keys_changed(self) -> None:
+        """Tell the others, with the next ping, which keys this node knows now."""
+        self.cluster.membership.keys = tuple(KnownKey(*key) for key in self.keyring.known())
 
     def leave(self, now: int, text: str = "shutting down") -> None:
         """Say goodbye to the cluster."""
@@ -167,7 +179,14 @@ class Node:
                 self.cluster.receive(header, body, now, source)
                 self._after(now)
         except (RemoteError, LocalError, MalformedEntry, InvalidPath) as error:
-            self.counters[f"bad_{getattr(error, 'reason', 'message')}"] += 1
+            self._accuse(header.session, header.kind, error)
+
+    def _accuse(self, session: int, kind: int, error: Exception) -> None:
+        """Count what no member sends, and note who did."""
+        reason = getattr(error, "reason", "message")
+        self.counters[f"bad_{reason}"] += 1
+        if not isinstance(error, LocalError):
+            self.cluster.accuse(session, f"{reason} {Kind(kind).name.lower()}")
 
     def disk_reported(self, event: DiskEvent, now: int) -> None:
         """Take what the disk has to say."""
@@ -307,8 +326,9 @@ class Node:
             for event in events:
                 try:
                     self._handle(event, now)
-                except (RemoteError, MalformedEntry, InvalidPath) as error:
-                    self.counters[f"bad_{getattr(error, 'reason', 'message')}"] += 1
+                except (RemoteError, LocalError, MalformedEntry, InvalidPath) as error:
+                    assert isinstance(event, Delivered)
+                    self._accuse(event.session, event.kind, error)
 
     def _handle(self, event: Event, now: int) -> None:
         match event:
@@ -334,6 +354,12 @@ class Node:
                 self.ctx.notify("refused", "error", reason=text)
             case RegistryChanged():
                 self.ctx.emit(RememberIds(self.cluster.remember()))
+            case BansChanged(text):
+                self.ctx.emit(RememberBans(self.cluster.hub.bans.records()))
+                if text:
+                    self.ctx.notify("ban", "warning", reason=text)
+            case Misbehaved(peer, name, reason, count):
+                self.ctx.notify("peer_misbehaves", "warning", peer=name, id=peer, reason=reason, count=count)
             case Warned(text):
                 self.ctx.notify("cluster_warning", "warning", reason=text)
             case _:
@@ -405,7 +431,7 @@ def _duty(effect: Effect) -> int:
     return _AFTERWARDS.get(type(effect).__name__, 2)
 
 
-_AFTERWARDS = {"RenewReplica": 0, "Notify": 3, "Answer": 3, "RememberIds": 3}
+_AFTERWARDS = {"RenewReplica": 0, "Notify": 3, "Answer": 3, "RememberIds": 3, "RememberBans": 0}
 _FRAMES_IN = {int(kind): f"frames_in_{kind.name.lower()}" for kind in Kind}
 _BYTES_IN = {int(kind): f"bytes_in_{kind.name.lower()}" for kind in Kind}
 _FRAMES_OUT = {int(kind): f"frames_out_{kind.name.lower()}" for kind in Kind}

@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 
 from l2sync.frames import Purpose
 
-from .api import Answer, CancelRequest, FlushRequest, LockRequest, Request, UnlockRequest
+from .api import Answer, BanRequest, CancelRequest, FlushRequest, LockRequest, Request, UnlockRequest
 from .context import Context
 from .offering import Offering
 from .receiving import Receiving
 from .tree import SharedTree
+
+_MOST_LOCKS = 64
+"""Locks of this node's users at a time; the others bound what one node may claim, too."""
+_MOST_PATHS = 1000
 
 
 @dataclass(slots=True)
@@ -46,17 +50,37 @@ class Requests:
                 if shared is None:
                     self.ctx.emit(Answer(number, False, f"no tree is named {tree!r}"))
                     return
+                if len(self._locks) >= _MOST_LOCKS or len(paths) > _MOST_PATHS:
+                    detail = f"at most {_MOST_LOCKS} locks at a time, of {_MOST_PATHS} paths each"
+                    self.ctx.emit(Answer(number, False, detail))
+                    return
                 self._locks[number] = self.ctx.cluster.lock(shared.tag, paths, Purpose.USER, now)
             case UnlockRequest(number, lock):
                 claim = self._locks.pop(lock, None)
                 if claim is not None:
                     self.ctx.cluster.unlock(claim, True, now)
                 self.ctx.emit(Answer(number, claim is not None, "" if claim is not None else "no such lock"))
+            case BanRequest(number, name, banned):
+                detail = self._ban(name, banned, now)
+                self.ctx.emit(Answer(number, not detail, detail))
             case CancelRequest(number):
                 self._flushes.pop(number, None)
                 claim = self._locks.pop(number, None)
                 if claim is not None:
                     self.ctx.cluster.unlock(claim, True, now)
+
+    def _ban(self, name: str, banned: bool, now: int) -> str:
+        """Ban a node or lift its ban; why not, if not."""
+        hub = self.ctx.cluster.hub
+        if name == self.ctx.name:
+            return f"{name} is this very node: ask on another one"
+        if banned and name not in hub.registry:
+            others = ", ".join(sorted(hub.registry.keys() - {self.ctx.name})) or "none"
+            return f"no node named {name} was ever seen here; there are: {others}"
+        if hub.bans.banned(name) == banned:
+            return f"{name} is {'already' if banned else 'not'} banned"
+        self.ctx.cluster.ban(name, banned, now)
+        return ""
 
     def granted(self, claim: int) -> bool:
         """A claim is ours; whether a request waited for it."""

@@ -2,7 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
+
+from l2sync.frames import KnownKey
+
+
+class KeyInfo(msgspec.Struct, frozen=True):
+    """A key of the cluster that a node knows; the first of a list is the one that it seals with."""
+
+    id: int
+    check: str
+
+
+def key_infos(keys: Iterable[KnownKey]) -> tuple[KeyInfo, ...]:
+    """Keys as status tells them."""
+    return tuple(KeyInfo(key.key_id, key.check.hex()) for key in keys)
+
+
+class BanInfo(msgspec.Struct, frozen=True):
+    """A node that is banned, and the node on which that was said."""
+
+    name: str
+    by: str
 
 
 class NodeInfo(msgspec.Struct, frozen=True):
@@ -12,10 +35,14 @@ class NodeInfo(msgspec.Struct, frozen=True):
     name: str
     session: str
     version: str
+    keys: tuple[KeyInfo, ...] = ()
 
 
 class PeerInfo(msgspec.Struct, frozen=True):
-    """Another node; round trip in milliseconds, last_seen_s in seconds before now."""
+    """Another node; round trip in milliseconds, last_seen_s in seconds before now.
+
+    ``misbehaving``: how often it did what no member does, by reason. ``keys``: as it told last.
+    """
 
     id: int
     name: str
@@ -24,6 +51,8 @@ class PeerInfo(msgspec.Struct, frozen=True):
     last_seen_s: float | None
     mtu: int | None = None
     in_sync: bool | None = None
+    misbehaving: dict[str, int] = {}
+    keys: tuple[KeyInfo, ...] = ()
 
 
 class FailureInfo(msgspec.Struct, frozen=True):
@@ -78,3 +107,4 @@ class Status(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...]
     locks: tuple[LockInfo, ...]
     counters: dict[str, int]
+    bans: tuple[BanInfo, ...] = ()

@@ -15,7 +15,7 @@ from .offering import Offering
 from .receiving import Receiving
 from .reconcile import Reconciler
 from .requests import Requests
-from .status import FailureInfo, LockInfo, NodeInfo, PeerInfo, Status, TreeInfo
+from .status import BanInfo, FailureInfo, LockInfo, NodeInfo, PeerInfo, Status, TreeInfo, key_infos
 from .tree import SharedTree, text
 
 _FAILING_TOLD = 100
@@ -52,7 +52,9 @@ class Telling:
                 self.ctx.name,
                 f"{self.ctx.cluster.session:016x}",
                 __version__,
+                key_infos(self.ctx.cluster.membership.keys),
             ),
+            bans=tuple(BanInfo(r.name, r.by) for r in self.ctx.cluster.hub.bans.records() if r.banned),
             peers=tuple(self._peer_info(p, now) for _, p in sorted(self.ctx.cluster.peers.items())),
             trees=trees,
             in_sync=not reasons,
@@ -89,6 +91,8 @@ class Telling:
             round((now - peer.last_seen) / 1e9, 3),
             peer.mtu or None,
             all(digests[s.tag] == s.digest for s in shared) if online else None,
+            dict(self.ctx.cluster.hub.misdeeds.get(peer.name, {})),
+            key_infos(peer.keys),
         )
 
     def _tree_info(self, shared: SharedTree, now: int) -> TreeInfo:

@@ -70,7 +70,13 @@ MESSAGES: dict[Kind, frames.AnyBody] = {
     Kind.LOCK: frames.Lock(9, 1234, TREE, frames.Purpose.BATCH, (b"html/index.html", b"html/img")),
     Kind.UNLOCKALL: frames.Unlockall(9, commit=True),
     Kind.ACK: frames.Ack(PEER_SESSION, ((0, 5), (7, 7)), 1500, 17, frames.Registration(16, PEER_NONCE)),
-    Kind.PING: frames.Ping(1234, 17, 1500, (frames.TreeState(TREE, HALF_DIGEST, 10000, 1),)),
+    Kind.PING: frames.Ping(
+        1234,
+        17,
+        1500,
+        (frames.TreeState(TREE, HALF_DIGEST, 10000, 1),),
+        (frames.KnownKey(1, bytes.fromhex("12345678")),),
+    ),
     Kind.REJ: frames.Rej(frames.RejReason.LOCKED, 9, "html/img is locked by web2"),
     Kind.DIE: frames.Die(frames.DieReason.NAME_TAKEN, "another host is web1"),
     Kind.BYE: frames.Bye("stopped"),
@@ -88,6 +94,7 @@ MESSAGES: dict[Kind, frames.AnyBody] = {
         below=(frames.Below(b"html/img/a.png", frames.Note.UNREADABLE, "Input/output error"),),
         in_trouble=1,
     ),
+    Kind.BAN: frames.Ban((("web7", True, 1235, "web1"),)),
     Kind.DONE: frames.Done(9, frames.Stage.COMMITTED, ((b"html/img", "no space left on device"),)),
 }
 
@@ -107,6 +114,7 @@ _STREAM = {
     Kind.DONE: (22, 0),
     Kind.QUERY: (23, 0),
     Kind.REPORT: (4, frames.UNICAST),
+    Kind.BAN: (24, 0),
 }
 
 

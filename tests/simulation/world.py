@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from l2sync.cluster import BanRecord
 from l2sync.frames import Keyring
 from l2sync.link import Rules, SimulatedSegment
 from l2sync.modtree import TreePath, covers
 from l2sync.node import Node
-from l2sync.node.api import Answer, Notify, Observed, RememberIds, Send
+from l2sync.node.api import Answer, Notify, Observed, RememberBans, RememberIds, Send
 
 from .disk import SimDisk
 
@@ -29,6 +30,7 @@ class Host:
     port: int
     disk: SimDisk
     registry: dict[str, int] = field(default_factory=dict)
+    bans: tuple[BanRecord, ...] = ()
     node: Node | None = None
     answers: dict[int, Answer] = field(default_factory=dict)
     notes: list[Notify] = field(default_factory=list)
@@ -71,6 +73,7 @@ class World:
                 keyring=Keyring("sim", {1: KEY}, 1),
                 mtu=1500,
                 registry=host.registry,
+                bans=host.bans,
                 rng=Random(self.rng.getrandbits(32)),
             )
             host.node.start(self.now)
@@ -128,6 +131,8 @@ class World:
                 host.notes.append(effect)
             elif isinstance(effect, RememberIds):
                 host.registry = dict(effect.registry)
+            elif isinstance(effect, RememberBans):
+                host.bans = effect.records
             else:
                 event = host.disk.handle(effect)
                 if event is not None:
