@@ -60,6 +60,53 @@ def write_key(path: Path) -> None:
         raise
 
 
+def add_key(path: Path) -> int:
+    """Append a new random key, which only opens frames until it is put first; its id. Raises ConfigError, OSError."""
+    keys = read_keys(path)
+    free = (max(keys) + 1) % 256
+    while free in keys:
+        free = (free + 1) % 256
+    _replace(path, {**keys, free: secrets.token_bytes(KEY_SIZE)})
+    return free
+
+
+def use_key(path: Path, key_id: int) -> None:
+    """Put a key first: frames are sealed with it from the next reload on. Raises ConfigError, OSError."""
+    keys = _keys_with(path, key_id)
+    _replace(path, {key_id: keys.pop(key_id), **keys})
+
+
+def drop_key(path: Path, key_id: int) -> None:
+    """Take a key out; not the first one. Raises ConfigError, OSError."""
+    keys = _keys_with(path, key_id)
+    if key_id == next(iter(keys)):
+        raise ConfigError([_fault(path, f"key {key_id} is the one in use", "put another one first before it goes")])
+    del keys[key_id]
+    _replace(path, keys)
+
+
+def _keys_with(path: Path, key_id: int) -> dict[int, bytes]:
+    keys = read_keys(path)
+    if key_id not in keys:
+        known = ", ".join(str(known) for known in keys)
+        raise ConfigError([_fault(path, f"there is no key {key_id} in it", f"it has {known}")])
+    return keys
+
+
+def _replace(path: Path, keys: dict[int, bytes]) -> None:
+    """Write the file anew beside itself and put it in its place: it is never half written, nor gone."""
+    owner = path.stat()
+    aside = path.with_name(path.name + ".new")
+    aside.unlink(missing_ok=True)
+    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE), "w", encoding="ascii") as file:
+        os.fchmod(file.fileno(), MODE)
+        os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+        file.write(_HEADER + "".join(f"{format_key(key_id, key)}\n" for key_id, key in keys.items()))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+
+
 def _mode_faults(path: Path, status: os.stat_result) -> list[Fault]:
     faults = []
     if not stat.S_ISREG(status.st_mode):

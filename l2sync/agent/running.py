@@ -18,6 +18,7 @@ from l2sync.disk import Settler, TreeOptions, TreeStore, Watcher
 from l2sync.frames import Keyring
 from l2sync.node.api import TreeSetup
 from l2sync.node.core import Node
+from l2sync.node.keys import objections
 
 from .config import Config, TreeSection
 from .desk import Desk
@@ -53,6 +54,10 @@ class Running:
         online = sum(peer.state == "online" for peer in status.peers)
         others = f"{online} other node{'' if online == 1 else 's'} online"
         return f"in sync, {others}" if status.in_sync else f"not in sync ({status.reasons[0]}), {others}"
+
+    def objections(self, keys: Mapping[int, bytes]) -> list[str]:
+        """Why going on with these keys, the first of them active, would lose a node that is online."""
+        return objections(self.node.ctx.online(), keys, next(iter(keys)))
 
     def renew_keys(self, keys: Mapping[int, bytes]) -> None:
         """Go on with other keys, the first of them active; nothing under way is lost."""

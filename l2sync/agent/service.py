@@ -188,12 +188,20 @@ class Agent:
             keys = read_keys(Path(config.cluster.key_file))
         except ConfigError as error:
             faults = [str(fault) for fault in error.faults]
-            for fault in faults:
-                self._log.error("not_reloaded", fault=fault)
         else:
-            self._take_up(config, keys)
+            faults = [f"{config.cluster.key_file}: {why}" for why in self._objections(keys)]
+            if not faults:
+                self._take_up(config, keys)
+        for fault in faults:
+            self._log.error("not_reloaded", fault=fault)
         self.notifier.ready()
         return faults
+
+    def _objections(self, keys: dict[int, bytes]) -> list[str]:
+        """Keys that would cut off a node that is online are taken up by a restart only."""
+        if self._running is None or list(keys.items()) == list(self.keys.items()):
+            return []
+        return self._running.objections(keys)
 
     def _take_up(self, config: Config, keys: dict[int, bytes]) -> None:
         old = self.config

@@ -23,6 +23,9 @@ _COMMANDS = {
     "lock": "locking",
     "rescan": "asking",
     "conflicts": "asking",
+    "ban": "banning",
+    "unban": "banning",
+    "reload": "banning",
     "demo": "demo",
 }
 """Each command and its module, which is imported when it is wanted: `status` need not load what `run` does."""

@@ -12,24 +12,48 @@ import click
 
 from l2sync.agent.config import DEFAULT_CONFIG, DEFAULT_KEY_FILE, Config, load_config, parse_config
 from l2sync.agent.faults import ConfigError, Fault
-from l2sync.agent.keyfile import read_keys, write_key
+from l2sync.agent.keyfile import add_key, drop_key, read_keys, use_key, write_key
 
 from .exits import Code, Failure
 from .hostchecks import ethernet_interfaces, host_faults
 from .template import configuration_text
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_KEY_ID = click.IntRange(0, 255)
 
 
 @click.command()
+@click.option("--add", is_flag=True, help="Add a key to the file, not in use yet.")
+@click.option("--use", type=_KEY_ID, metavar="ID", help="Put this key of the file into use.")
+@click.option("--drop", type=_KEY_ID, metavar="ID", help="Take this key, not in use any more, out of the file.")
 @click.argument("file", type=_FILE)
-def keygen(file: Path) -> None:
+def keygen(file: Path, add: bool, use: int | None, drop: int | None) -> None:
     """Write a new cluster key to FILE, readable by its owner only; never overwrites.
 
     Make one key for the whole cluster and copy it to every host.
+
+    A running cluster gets another key in three steps, without a moment's loss: --add, --use, --drop; after each, copy
+    the file to every host and run `l2sync reload` there, and begin the next when all hosts have done that.
     """
-    _make_key(file)
-    click.echo(f"{file}: a new key; copy it to every host of the cluster, over a safe way (scp -p)")
+    if add + (use is not None) + (drop is not None) > 1:
+        raise click.UsageError("--add, --use and --drop are a step each")
+    spread = "copy the file to every host of the cluster, over a safe way (scp -p), then l2sync reload on each"
+    try:
+        if add:
+            click.echo(f"{file}: key {add_key(file)} is added, not in use yet; {spread}")
+        elif use is not None:
+            use_key(file, use)
+            click.echo(f"{file}: key {use} is the one in use; {spread}")
+        elif drop is not None:
+            drop_key(file, drop)
+            click.echo(f"{file}: key {drop} is gone; {spread}")
+        else:
+            _make_key(file)
+            click.echo(f"{file}: a new key; copy it to every host of the cluster, over a safe way (scp -p)")
+    except ConfigError as error:
+        raise Failure(str(error), Code.CONFIG) from None
+    except OSError as error:
+        raise Failure(f"{file}: {error.strerror or error}") from None
 
 
 @click.command()

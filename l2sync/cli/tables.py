@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .view import LockView, NodeView, PeerView, StatusView, TreeView
+from .view import KeyView, LockView, NodeView, PeerView, StatusView, TreeView
 
 _TRAFFIC = re.compile(r"(frames|bytes)_(in|out)_(\w+)")
 _DOING = {"apply": "cannot be brought up to date", "read": "cannot be read"}
@@ -20,6 +20,7 @@ def render_status(status: StatusView) -> RenderableType:
     """All of it: the verdict first, then what it rests on."""
     parts: list[RenderableType] = [_verdict(status), Text(), _node(status.node), Text()]
     parts.append(_peers(status.peers) if status.peers else Text("No other node was seen on the segment.", "yellow"))
+    parts += _members(status)
     parts += [Text(), _trees(status.trees)]
     parts += [_failing(tree) for tree in status.trees if tree.failing]
     if status.locks:
@@ -51,6 +52,25 @@ def _peers(peers: Iterable[PeerView]) -> Table:
         seen = "" if peer.last_seen_s is None else f"{peer.last_seen_s:.1f} s ago"
         table.add_row(str(peer.id), Text(peer.name), _state(peer.state), rtt, seen)
     return table
+
+
+def _members(status: StatusView) -> list[Text]:
+    """What is wrong about somebody's being a member, and how far a change of keys has come; often nothing."""
+    lines = []
+    for peer in status.peers:
+        if peer.misbehaving:
+            what = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(peer.misbehaving.items()))
+            lines.append(Text(f"{peer.name} does what no member does: {what}; see l2sync ban", "red"))
+    lines += [Text(f"{ban.name} is banned (said on {ban.by})", "yellow") for ban in status.bans]
+    known = [(status.node.name, status.node.keys), *((p.name, p.keys) for p in status.peers if p.state == "online")]
+    if any(len(keys) > 1 for _, keys in known) or len({keys for _, keys in known if keys}) > 1:
+        told = "; ".join(f"{name} {_keys(keys)}" for name, keys in known)
+        lines.append(Text(f"keys, the one in use first: {told}", "yellow"))
+    return lines
+
+
+def _keys(keys: Iterable[KeyView]) -> str:
+    return ", ".join(f"{key.id} [{key.check}]" for key in keys) or "not told yet"
 
 
 def _trees(trees: Iterable[TreeView]) -> Table:

@@ -8,11 +8,22 @@ from __future__ import annotations
 import msgspec
 
 
+class KeyView(msgspec.Struct, frozen=True):
+    id: int = 0
+    check: str = ""
+
+
+class BanView(msgspec.Struct, frozen=True):
+    name: str = ""
+    by: str = ""
+
+
 class NodeView(msgspec.Struct, frozen=True):
     id: int | None = None
     name: str = ""
     session: str = ""
     version: str = ""
+    keys: tuple[KeyView, ...] = ()
 
 
 class PeerView(msgspec.Struct, frozen=True):
@@ -22,6 +33,8 @@ class PeerView(msgspec.Struct, frozen=True):
     rtt_ms: float | None = None
     last_seen_s: float | None = None
     in_sync: bool | None = None
+    misbehaving: dict[str, int] = {}
+    keys: tuple[KeyView, ...] = ()
 
 
 class FailureView(msgspec.Struct, frozen=True):
@@ -61,6 +74,7 @@ class StatusView(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...] = ()
     locks: tuple[LockView, ...] = ()
     counters: dict[str, int] = {}
+    bans: tuple[BanView, ...] = ()
 
     @property
     def verdict(self) -> str:
