@@ -314,7 +314,7 @@ class Applier:
         sig = b""
         if not job.entry.deleted:
             status = self._directories.stat(job.path)
-            if status is not None and same_attributes(job.entry, status) and self._same_file(job, status):
+            if status is not None and self._is_so(job, status):
                 sig = signature(status)
         self._result.applied.append(job.entry)
         self._records.append((job.entry, sig))
@@ -324,8 +324,10 @@ class Applier:
         self.refreshed = self._links.refreshed(job.path for job in self._ended)
         self._records = [(entry, self.refreshed.pop(entry.path, sig)) for entry, sig in self._records]
 
-    def _same_file(self, job: Job, status: os.stat_result) -> bool:
-        """Whether what was given only attributes is still what was judged, and no file saved in its place since."""
+    def _is_so(self, job: Job, status: os.stat_result) -> bool:
+        """Whether it looks as it shall, and what was given only attributes was not saved anew since it was judged."""
+        if not same_attributes(job.entry, status, self._beneath.times):
+            return False
         return job.staged is not None or job.status is None or job.status.st_ino == status.st_ino
 
     def _part(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from l2sync.modtree import PRIVATE, ROOT, TreePath, name, parent
 
+from .times import Times
 from .xattrs import Xattrs
 
 _OPENAT2 = 437
@@ -79,6 +80,7 @@ class Beneath:
         self.device = status.st_dev
         self.identity = (status.st_dev, status.st_ino)
         self._xattrs: Xattrs | None = None
+        self.times = Times(lambda: self.open(PRIVATE, DIRECTORY))
 
     @property
     def xattrs(self) -> Xattrs:
@@ -123,6 +125,11 @@ class Directories:
     def xattrs(self) -> Xattrs:
         """What of extended attributes is kept here. Raises OSError."""
         return self._beneath.xattrs
+
+    @property
+    def times(self) -> Times:
+        """What becomes of modification times here."""
+        return self._beneath.times
 
     def get(self, path: TreePath) -> int:
         """A descriptor of the directory at ``path``, good until the next few calls. Raises OSError."""

@@ -72,7 +72,7 @@ class LinkPlan:
         os.link(name(path), staged, src_dir_fd=directory, dst_dir_fd=self._batch.fd, follow_symlinks=False)
         status = os.stat(staged, dir_fd=self._batch.fd, follow_symlinks=False)
         self.moved.add(status.st_ino)
-        if not same_attributes(job.entry, status):
+        if not same_attributes(job.entry, status, self._directories.times):
             os.unlink(staged, dir_fd=self._batch.fd)
             raise Raced
         return staged

@@ -8,10 +8,12 @@ import struct
 
 from l2sync.modtree import Entry, Kind, Observation, TreePath
 
+from .times import Times
 from .xattrs import Attributes, Xattrs
 
-_SIGNATURE = struct.Struct(">QQqqIII")
-_CTIME = slice(24, 32)
+_SIGNATURE = struct.Struct(">QQqIqIIII")
+_CTIME = slice(28, 40)
+_SECOND = 1_000_000_000
 _KINDS = {
     stat.S_IFREG: Kind.FILE,
     stat.S_IFDIR: Kind.DIR,
@@ -41,8 +43,8 @@ def signature(status: os.stat_result) -> bytes:
     return _SIGNATURE.pack(
         0 if directory else status.st_ino,
         0 if directory else status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
+        *divmod(status.st_mtime_ns, _SECOND),  # in ns alone, sixty-four bits end in 2262
+        *divmod(status.st_ctime_ns, _SECOND),
         status.st_mode,
         status.st_uid,
         status.st_gid,
@@ -56,19 +58,20 @@ def without_ctime(signed: bytes) -> bytes:
 
 def signed_mtime(signed: bytes) -> int:
     """The modification time in a signature, in ns."""
-    return int(_SIGNATURE.unpack(signed)[2])
+    seconds, ns = _SIGNATURE.unpack(signed)[2:4]
+    return int(seconds) * _SECOND + int(ns)
 
 
-def same_attributes(entry: Observation, status: os.stat_result) -> bool:
-    """Whether kind, mode, owner, time and size or device number are those of the entry."""
+def same_attributes(entry: Observation, status: os.stat_result, times: Times) -> bool:
+    """Whether kind, mode, owner, time and size or device number are those of the entry. Raises OSError."""
     return (
         kind_of(status) is entry.kind
         and stat.S_IMODE(status.st_mode) == entry.mode
         and status.st_uid == entry.uid
         and status.st_gid == entry.gid
-        and status.st_mtime_ns == entry.mtime_ns
         and (entry.kind is not Kind.FILE or status.st_size == entry.size)
         and (entry.kind not in DEVICES or status.st_rdev == entry.rdev)
+        and times.same(entry.mtime_ns, status.st_mtime_ns)
     )
 
 

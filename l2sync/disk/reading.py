@@ -63,7 +63,11 @@ class Reader:
             else:
                 attributes = xattrs.of_child(name(path), directory)
         attributes = xattrs.seen(attributes, before.xattrs if before is not None else ())
-        return observation(path, status, target, chunks, attributes), signature(status)
+        seen = observation(path, status, target, chunks, attributes)
+        if before is not None and before.mtime_ns != seen.mtime_ns:
+            mtime = self._beneath.times.seen(seen.mtime_ns, before.mtime_ns)
+            seen = msgspec.structs.replace(seen, mtime_ns=mtime)
+        return seen, signature(status)
 
     def _of_directory(self, path: TreePath) -> Attributes:
         fd = self._beneath.open(path, DIRECTORY)

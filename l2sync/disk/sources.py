@@ -22,7 +22,7 @@ _TYPES = {Kind.FIFO: stat.S_IFIFO, Kind.CHAR: stat.S_IFCHR, Kind.BLOCK: stat.S_I
 
 def is_already(entry: Entry, status: os.stat_result, directories: Directories) -> bool:
     """Whether what stat shows at the entry's path is the entry, content included. Raises OSError."""
-    if not same_attributes(entry, status):
+    if not same_attributes(entry, status, directories.times):
         return False
     xattrs = directories.xattrs
     wanted = xattrs.kept(entry.xattrs)
@@ -105,7 +105,9 @@ class Sources:
             if giver is None or path in self.linked or not self._unchanged(path, giver.row):
                 continue  # without a job any more it does not leave: two names must not come to share an inode
             status = self._directories.stat(path)
-            if status is None or not same_attributes(entry, status) or not self._same_xattrs(entry, giver):
+            if status is None or not same_attributes(entry, status, self._directories.times):
+                continue
+            if not self._same_xattrs(entry, giver):
                 continue  # the inode has one set of attributes, and still stands at its old place
             if not self._links.lends(giver, entry):
                 continue  # it has other names, which are not to come to share it with this one

@@ -168,8 +168,9 @@ class Watcher:
     def _directory_moved(self, path: TreePath, mask: int, touched: set[TreePath]) -> None:
         if mask & flags.MOVED_FROM:
             self._forget(path)  # one deleted ends its watch by itself
-        elif mask & _ENTERS and not self._ignored(path):
-            # What was made in it before it was watched has made no event: all of it is looked at.
+        if mask & (_ENTERS | flags.MOVED_FROM) and not self._ignored(path):
+            # What was made in it before it was watched has made no event: all of it is looked at. Where one has left,
+            # another may stand already: of an exchange, each name is told to be left after it was taken.
             touched.update(self.watch(path))
 
     def _add(self, path: TreePath, fd: int) -> bool:
