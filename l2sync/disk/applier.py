@@ -152,6 +152,7 @@ class Applier:
         elif verdict is _Verdict.DONE and job.entry.kind is not Kind.DIR:
             if self._links.follows(job) and not self._links.joined(job):
                 return True  # what shall stand there does, as a file of its own
+            self._written.beyond = True
             self._ended.append(job)
         else:
             return True
@@ -195,6 +196,7 @@ class Applier:
 
     def _make_directory(self, job: Job) -> None:
         if job.status is not None and kind_of(job.status) is Kind.DIR:
+            self._written.beyond |= job.before is None
             return
         directory = self._written.enter(parent(job.path))
         if job.status is not None and not self._judge(job):
@@ -211,6 +213,7 @@ class Applier:
         directory = self._written.enter(parent(job.path))
         if job.staged is None:
             self._change_attributes(job, directory)
+            self._written.beyond = True
         else:
             try:
                 put(job.staged, self._batch.fd, name(job.path), directory, job.status)
@@ -247,6 +250,7 @@ class Applier:
             return None
         job.status = self._directories.stat(job.path)
         if self._links.joined(job):
+            self._written.beyond = True
             self._ended.append(job)
             return None
         job.staged = self._links.stage(job)

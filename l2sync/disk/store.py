@@ -18,6 +18,7 @@ from l2sync.modtree import name as last_name
 from .applier import Applier, CommitResult
 from .beneath import Beneath, Directories
 from .chunker import READ
+from .durable import make_durable
 from .explain import Seen, look_at
 from .guard import Guard, Paused, no_room
 from .ignore import Ignore, IgnoredDirectories
@@ -110,7 +111,7 @@ class TreeStore:
         return look_at(self._guard.root, self._ignore, self.options.devices, path)
 
     def scan(self, paths: Iterable[TreePath] | None) -> list[Observation]:
-        """Look at these paths (None: all); what differs from the index, parents first."""
+        """Look at these paths (None: all); what differs from the index, parents first, and durable."""
         with self._trusted() as beneath:
             if self._ignore.refresh(beneath):
                 paths = None
@@ -128,6 +129,7 @@ class TreeStore:
                 self.unreadable = kept | found.unreadable
             if any(seen.deleted for seen in found.observations):
                 self._guard.check()  # what vanished with its disk was not deleted
+            make_durable(found.observations, beneath)
             self._seen.update(found.signatures)
             self._index.set_signatures(found.refreshed)
             return found.observations

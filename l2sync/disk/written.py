@@ -30,6 +30,8 @@ class WrittenDirectories:
         self._rows = rows
         self._note = note
         self._times: dict[TreePath, int | None] = {}
+        self.beyond = False
+        """Whether more than names must become durable: files' attributes, or what a user made and nobody synced."""
 
     def enter(self, path: TreePath) -> int:
         """The directory, open, with the time noted that it is to have afterwards. Raises OSError."""
@@ -56,8 +58,8 @@ class WrittenDirectories:
                 self._note(error)
 
     def sync(self) -> None:
-        """Make the renames durable: else a power loss would read as the user's going back. Raises OSError."""
-        if len(self._times) > _FEW:
+        """Make it all durable: else a power loss would read as the user's going back. Raises OSError."""
+        if self.beyond or len(self._times) > _FEW:
             sync_file_system(self._beneath.fd)
             return
         for path in self._times:
