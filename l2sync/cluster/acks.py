@@ -167,6 +167,10 @@ class AckTracker:
             self._forget_if_settled(parcel)
         return settled, newest[1] if newest else None
 
+    def owes(self, session: int, seq: int) -> bool:
+        """Whether a session has yet to answer a fragment of the stream to all, up to this place."""
+        return any(p.to is None and p.seq <= seq and session in p.owing for p, _ in self.by_serial.values())
+
     def left(self, session: int) -> list[Parcel]:
         """A session is gone: what it owed is settled. Returns the parcels that now owe nothing."""
         touched = {id(p): p for p, _ in self.by_serial.values() if session in p.owing}

@@ -35,6 +35,9 @@ from .membership import Membership, SelfState
 from .messenger import Messenger
 from .settings import ClusterSettings
 
+HELD = 0
+"""The logical time of a claim that is told again while it is held: before all others."""
+
 
 class Cluster:
     """Membership, streams, answers and locks of one node.
@@ -63,14 +66,14 @@ class Cluster:
         self.messenger = Messenger(self.hub)
         self.membership = Membership(self.hub, self.messenger)
         self.membership.mtu = mtu
-        self.membership.on_online = self._meet
+        self.membership.on_meet = self._meet
         self.membership.on_offline = self._part
         self.locks = LockTable()
         self.counters = self.hub.counters
         self._claims = 0
-        self._messages: dict[int, int] = {}
         self._grants_dirty = False
         self._expire_at = 0
+        self._tell_at: int | None = None
         self._handlers: dict[int, Callable[[Peer, Header, bytes, int], None]] = {
             Kind.PING: self._handle_ping,
             Kind.BYE: self._handle_bye,
@@ -209,18 +212,21 @@ class Cluster:
         peer = self.hub.sessions.get(header.session)
         if peer is None:
             return
-        for parcel in self.messenger.acknowledged(peer, ack, now):
-            if parcel.kind == Kind.LOCK:
-                self._claim_answered(parcel.message, peer, ack.stream)
+        peer.told = max(peer.told, ack.stream)
+        if any(parcel.to is None for parcel in self.messenger.acknowledged(peer, ack, now)):
+            self._count_answers(peer)
 
     def _handle_ping(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
         self.membership.ping(peer, Ping.parse(body), now)
-        self._send_waiting_claims(now)
 
     def _handle_bye(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
         self.membership.bye(peer, Bye.parse(body), now)
 
     def _handle_streamed(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
+        if self.membership.doubts(peer):
+            # It may have forgotten our claims: no answer of ours to its own must count before it knows them again.
+            self.counters["doubted"] += 1
+            return
         mark = len(self.hub.events)
         self.messenger.accept(peer, header, body, now)
         told, self.hub.events[mark:] = self.hub.events[mark:], []
@@ -277,49 +283,55 @@ class Cluster:
     # --- locks ------------------------------------------------------------------------------------
 
     def lock(self, tree: int, paths: Iterable[bytes], purpose: int, now: int) -> int:
-        """Claim paths; returns the claim's number. `Granted` follows when the claim is ours."""
+        """Claim paths; returns the claim's number. `Granted` follows when the claim is ours.
+
+        Raises LocalError when users hold or want so many that peers, who bound them, might not know of one more.
+        """
+        paths = tuple(sorted(set(paths)))
+        if purpose == Purpose.USER and not self.locks.spare(self.session, paths):
+            raise LocalError("too many paths are locked or waited for here; end some of the locks")
         self._claims += 1
         self.hub.lamport += 1
-        claim = Claim(
-            self.session, self._claims, self.hub.id, self.hub.lamport, tree, purpose, tuple(sorted(set(paths)))
-        )
+        claim = Claim(self.session, self._claims, self.hub.id, self.hub.lamport, tree, purpose, paths)
         self.locks.add(claim)
-        self._send_waiting_claims(now)
+        self._tell(claim, now)
+        self._grants_dirty = True
         self._check_grants()
         return claim.number
 
     def unlock(self, number: int, commit: bool, now: int) -> None:
         """End a claim of ours, granted or not."""
-        for claim in self.locks.release(self.session, number):
-            self._messages = {m: n for m, n in self._messages.items() if n != claim.number}
-            if claim.sent:
-                self.messenger.send(Kind.UNLOCKALL, Unlockall(claim.number, commit).pack(), now, None)
+        if self.locks.release(self.session, number):
+            self.messenger.send(Kind.UNLOCKALL, Unlockall(number, commit).pack(), now, None)
         self._grants_dirty = True
         self._check_grants()
 
-    def _send_waiting_claims(self, now: int) -> None:
-        # Before a claim goes out, every peer's logical time must be known, or it might step in front of a granted one.
-        if any(not peer.pinged for peer in self.hub.online()):
+    def _tell(self, claim: Claim, now: int) -> None:
+        """Tell a claim to everybody. Who does not know it yet must know before its stamp whether it is held."""
+        lamport = HELD if claim.granted else claim.lamport
+        lock = Lock(claim.number, lamport, claim.tree, Purpose(claim.purpose), claim.paths)
+        self.messenger.send(Kind.LOCK, lock.pack(), now, None)
+        if not claim.granted:
+            claim.waiting = {peer.session for peer in self.hub.online()}
+            claim.until.clear()
+            claim.stuck.clear()
+            claim.last = self.hub.broadcast_next - 1
+
+    def _count_answers(self, peer: Peer) -> None:
+        """A peer has answered more of our stream: claims that it thereby knows have its answer.
+
+        The highest place that it told of its own stream is at least the one at which it came to know the claim.
+        """
+        if self._tell_at is not None or self.membership.doubts(peer):
             return
-        for claim in self.locks:
-            if claim.session == self.session and not claim.sent:
-                claim.lamport = self.hub.lamport = max(self.hub.lamport, claim.lamport) + 1
-                claim.node = self.hub.id
-                claim.sent = True
-                claim.waiting = {peer.session for peer in self.hub.online()}
-                self._send_claim(claim, now)
-        self._grants_dirty = True
+        for claim in self._own_claims():
+            waited = not claim.granted and peer.session in claim.waiting and peer.session not in claim.until
+            if waited and not self.messenger.owes(peer, claim.last):
+                claim.until[peer.session] = peer.told
+                self._grants_dirty = True
 
-    def _send_claim(self, claim: Claim, now: int) -> None:
-        lock = Lock(claim.number, claim.lamport, claim.tree, Purpose(claim.purpose), claim.paths)
-        message = self.messenger.send(Kind.LOCK, lock.pack(), now, None)
-        self._messages[message] = claim.number
-
-    def _claim_answered(self, message: int, peer: Peer, stream: int) -> None:
-        claim = self.locks.get(self.session, self._messages.get(message, 0))
-        if claim is not None and peer.session in claim.waiting:
-            claim.until[peer.session] = max(stream, claim.until.get(peer.session, 0))
-        self._grants_dirty = True
+    def _own_claims(self) -> list[Claim]:
+        return [claim for claim in self.locks if claim.session == self.session]
 
     def _deliver_lock(self, peer: Peer, event: Delivered, now: int) -> None:
         if event.kind == Kind.UNLOCKALL:
@@ -332,7 +344,9 @@ class Cluster:
             return
         self.hub.lamport += 1
         claim = Claim(peer.session, lock.number, peer.id, lock.lamport, lock.tree, lock.purpose, lock.paths)
-        if self.locks.get(peer.session, lock.number) is not None:
+        known = self.locks.get(*claim.key)
+        if known is not None:
+            known.lamport = min(known.lamport, claim.lamport)
             return
         claim.touched_at = now
         if not self.locks.add(claim):
@@ -348,8 +362,8 @@ class Cluster:
         if not self._grants_dirty:
             return
         self._grants_dirty = False
-        for claim in list(self.locks):
-            if claim.session != self.session or claim.granted or not claim.sent:
+        for claim in self._own_claims():
+            if claim.granted or self._tell_at is not None:
                 continue
             for session in list(claim.waiting):
                 peer = self.hub.sessions.get(session)
@@ -391,7 +405,7 @@ class Cluster:
 
     def _find_liars(self, claim: Claim, now: int) -> None:
         """Who answered our claim, and does not send what it said it had sent before, holds the claim up for ever."""
-        if claim.granted or not claim.sent:
+        if claim.granted:
             return
         for session in claim.waiting & set(claim.until):
             peer = self.hub.sessions.get(session)
@@ -406,14 +420,21 @@ class Cluster:
                 self._grants_dirty = True
 
     def _meet(self, peer: Peer, now: int) -> None:
-        """A newcomer is told of the claims that stand."""
-        for claim in list(self.locks):
-            if claim.session == self.session and claim.sent:
-                self._send_claim(claim, now)
-        self._grants_dirty = True
+        """A peer is new, or has forgotten us: our claims are told again, to many at once, before anything is answered.
+
+        Until then nothing is granted. What was answered before does not count any more: who answered may have been
+        dropped meanwhile, and have dropped our claims.
+        """
+        self._tell_at = now
         if len(self.hub.bans):
             records = tuple((r.name, r.banned, r.stamp, r.by) for r in self.hub.bans.records())
             self.messenger.send(Kind.BAN, Ban(records).pack(), now, peer)
+
+    def _tell_again(self, now: int) -> None:
+        self._tell_at = None
+        for claim in self._own_claims():
+            self._tell(claim, now)
+        self._grants_dirty = True
 
     def _part(self, peer: Peer, now: int) -> None:
         self.locks.release(peer.session, 0)
@@ -425,18 +446,16 @@ class Cluster:
         """Do what is due."""
         self.membership.handle_timer(now)
         self._expire_claims(now)
+        if self._tell_at is not None:
+            self._tell_again(now)
         for peer in self.messenger.handle_timer(now):
             self.membership.offline(peer, "left a message unanswered", now)
-        if any(not claim.sent for claim in self.locks if claim.session == self.session):
-            self._send_waiting_claims(now)
         self._check_grants()
 
     def next_deadline(self) -> int | None:
         """When `handle_timer` has something to do."""
-        a, b = self.membership.next_deadline(), self.messenger.next_deadline()
-        if a is None or b is None:
-            return a if b is None else b
-        return min(a, b)
+        times = (self._tell_at, self.membership.next_deadline(), self.messenger.next_deadline())
+        return min((time for time in times if time is not None), default=None)
 
     def take_frames(self) -> list[OutFrame]:
         """Frames to be sealed and sent, in order."""

@@ -38,6 +38,8 @@ class Peer:
     since: int = 0
     last_seen: int = 0
     pinged: bool = False
+    told: int = 0
+    """How far its stream to all goes, as its acks say."""
     mtu: int = 0
     trees: tuple[TreeState, ...] = ()
     keys: tuple[KnownKey, ...] = ()

@@ -13,10 +13,12 @@ def covers(above: bytes, path: bytes) -> bool:
 
 @dataclass(slots=True)
 class Claim:
-    """One node's claim to some paths of one tree, all or nothing. ``stamp`` orders all claims: logical time, then node.
+    """One node's claim to some paths of one tree, all or nothing. ``stamp`` orders all: logical time, then session.
 
-    For a claim of our own, ``waiting`` are the sessions that have yet to answer it, and ``until`` says
-    up to where the streams of those that answered must be known before their answer counts.
+    A claim of another that is told with logical time 0 is held already: it stands before every claim that is not.
+    For a claim of our own, ``waiting`` are the sessions that have yet to answer it, ``last`` is the place in our stream
+    up to which they must have everything for that, and ``until`` says up to where the streams of those that
+    answered must be known before their answer counts.
     """
 
     session: int
@@ -32,7 +34,7 @@ class Claim:
     """Where the streams in ``until`` stand that do not come as far, and since when (ns)."""
     touched_at: int = 0
     """When somebody else's claim last stood behind another, or its batch got on (ns)."""
-    sent: bool = False
+    last: int = 0
     granted: bool = False
 
     @property
@@ -41,7 +43,7 @@ class Claim:
 
     @property
     def stamp(self) -> tuple[int, int, int]:
-        return self.lamport, self.node, self.number
+        return self.lamport, self.session, self.number
 
     def overlaps(self, other: Claim) -> bool:
         """Whether both want some path."""
@@ -54,7 +56,7 @@ class LockTable:
     """Every claim that is known, by (session, number)."""
 
     MOST_PER_SESSION = 256
-    MOST_PATHS = 4096
+    MOST_PATHS = 8192
     MOST_BYTES = 1 << 20
     """Paths and their bytes in all claims of one session."""
 
@@ -75,13 +77,21 @@ class LockTable:
         """Enter a claim; False where it is known, or its session has too many."""
         if claim.key in self._claims:
             return False
-        own = [claim, *(c for c in self._claims.values() if c.session == claim.session)]
-        if len(own) > self.MOST_PER_SESSION or sum(len(c.paths) for c in own) > self.MOST_PATHS:
-            return False
-        if sum(len(path) for c in own for path in c.paths) > self.MOST_BYTES:
+        if self._load(claim.session, claim.paths) > 1:
             return False
         self._claims[claim.key] = claim
         return True
+
+    def spare(self, session: int, paths: tuple[bytes, ...]) -> bool:
+        """Whether a user's claim to these paths leaves a session half of its bounds, for batches."""
+        return self._load(session, paths) <= 0.5
+
+    def _load(self, session: int, paths: tuple[bytes, ...]) -> float:
+        """How much of its bounds a session uses with a claim to these paths."""
+        held = [paths, *(c.paths for c in self._claims.values() if c.session == session)]
+        size = sum(len(path) for some in held for path in some)
+        number = sum(map(len, held))
+        return max(len(held) / self.MOST_PER_SESSION, number / self.MOST_PATHS, size / self.MOST_BYTES)
 
     def release(self, session: int, number: int) -> list[Claim]:
         """End a claim; number 0 ends all of a session's."""

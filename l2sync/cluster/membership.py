@@ -73,7 +73,7 @@ class Candidate:
 
 
 class Membership:
-    """The joining half of the cluster machine; `on_online` and `on_offline` let the other half set up and clean up."""
+    """The joining half of the cluster machine; `on_meet` and `on_offline` let the other half set up and clean up."""
 
     def __init__(self, hub: Hub, messenger: Messenger) -> None:
         self.hub = hub
@@ -83,7 +83,7 @@ class Membership:
         self.mtu = 0
         self.keys: tuple[KnownKey, ...] = ()
         """The keys that this node tells the others it knows."""
-        self.on_online: Callable[[Peer, int], None] = lambda peer, now: None
+        self.on_meet: Callable[[Peer, int], None] = lambda peer, now: None
         self.on_offline: Callable[[Peer, int], None] = lambda peer, now: None
         self._candidates: dict[int, Candidate] = {}
         self._offered = NOID
@@ -445,13 +445,20 @@ class Membership:
             peer = self._place(header, self._names[header.session], nonce, now, address)
         if peer is None or not self._follow(peer, header.src, now):
             return
+        doubted = self.doubts(peer)
         self._unanswered.discard(header.session)
         if peer.state is not PeerState.ONLINE:
             self._online(peer, registration.base, now)
         elif peer.broadcast_in is not None and peer.broadcast_in.jump(registration.base):
             self.offline(peer, "its stream has a gap", now)
             self._online(peer, registration.base, now)
+        elif doubted:
+            self.on_meet(peer, now)
         self._settle(now)
+
+    def doubts(self, peer: Peer) -> bool:
+        """Whether a peer may have forgotten us: it has challenged us, and has not answered our register yet."""
+        return self.active and peer.session in self._unanswered
 
     def _follow(self, peer: Peer, node: int, now: int) -> bool:
         """Whether the peer holds this id now, where it said so; a living holder comes first."""
@@ -489,7 +496,7 @@ class Membership:
         peer.state, peer.last_seen, peer.pinged = PeerState.ONLINE, now, False
         self.messenger.meet(peer)
         self.hub.events.append(PeerOnline(peer.id))
-        self.on_online(peer, now)
+        self.on_meet(peer, now)
         self._ping_at = now if self._ping_at is None else min(self._ping_at, now + 20_000_000)
 
     def offline(self, peer: Peer, reason: str, now: int) -> None:
@@ -551,9 +558,7 @@ class Membership:
             self._send_welcomes(now)
         if self._register_at is not None and self._register_at <= now and self.active:
             if now - self._registering_since > self.hub.settings.register_timeout:
-                self._unanswered.clear()
-                self._register_at = None
-                self._settle(now)
+                self._give_up_on_unanswered(now)
             else:
                 self._send_register(now)
         if self.active:
@@ -561,6 +566,15 @@ class Membership:
                 self._check_peers(now)
             if self._ping_at is not None and self._ping_at <= now:
                 self._send_ping(now)
+
+    def _give_up_on_unanswered(self, now: int) -> None:
+        for session in self._unanswered:
+            peer = self.hub.sessions.get(session)
+            if peer is not None and peer.state is PeerState.ONLINE:
+                self.offline(peer, "does not answer our register", now)
+        self._unanswered.clear()
+        self._register_at = None
+        self._settle(now)
 
     def _say_hello(self, now: int) -> None:
         settings = self.hub.settings

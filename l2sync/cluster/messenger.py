@@ -82,6 +82,14 @@ class Messenger:
         """Fragments that wait for a place in a window."""
         return sum(map(len, self._queues.values()))
 
+    def owes(self, peer: Peer, seq: int) -> bool:
+        """Whether a peer has yet to answer something of the stream to all, up to this place.
+
+        Until then it may have a later fragment without having delivered it.
+        """
+        waiting = self._queues.get(None, ())
+        return any(p.seq <= seq and peer.session in p.owing for p in waiting) or self.tracker.owes(peer.session, seq)
+
     def acknowledged(self, peer: Peer, ack: Ack, now: int) -> list[Parcel]:
         """An ack of ours: the parcels whose answer by this peer is new."""
         settled, sent_at = self.tracker.acked(peer.session, ack.ranges)

@@ -22,7 +22,7 @@ class Purpose(IntEnum):
 @declared(
     Record(
         "number" / Int32ub * "of the claim, counted by its origin in its session from 1; a batch has the same number",
-        "lamport" / Int64ub * "the claim's logical time; with the node id it orders all claims",
+        "lamport" / Int64ub * "the claim's logical time; with the session it orders all claims; 0: already held",
         "tree" / Int64ub * "which tree, a number made from its name",
         "purpose" / Choice(Purpose) * "what for",
         "paths" / Listed(Octets) * "what is claimed, each path with all that is below it",

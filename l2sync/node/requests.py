@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from l2sync.frames import Purpose
+from l2sync.frames import LocalError, Purpose
 
 from .api import Answer, BanRequest, CancelRequest, FlushRequest, LockRequest, Request, UnlockRequest
 from .context import Context
@@ -54,7 +54,10 @@ class Requests:
                     detail = f"at most {_MOST_LOCKS} locks at a time, of {_MOST_PATHS} paths each"
                     self.ctx.emit(Answer(number, False, detail))
                     return
-                self._locks[number] = self.ctx.cluster.lock(shared.tag, paths, Purpose.USER, now)
+                try:
+                    self._locks[number] = self.ctx.cluster.lock(shared.tag, paths, Purpose.USER, now)
+                except LocalError as error:
+                    self.ctx.emit(Answer(number, False, str(error)))
             case UnlockRequest(number, lock):
                 claim = self._locks.pop(lock, None)
                 if claim is not None:

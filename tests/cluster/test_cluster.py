@@ -23,6 +23,7 @@ class Segment:
         self.nodes: dict[str, Cluster] = {}
         self.told: dict[str, list[Event]] = {}
         self.cut: set[str] = set()
+        self.deaf: set[tuple[str, str]] = set()
         self.frames: list[tuple[str, Header, bytes]] = []
         self._queue: list[tuple[int, int, str, Header, bytes]] = []
         for number in range(count):
@@ -71,6 +72,8 @@ class Segment:
         for name in self.nodes:
             for _ in range(1 + (self.rng.random() < self.double)):
                 if name != sender and self.rng.random() >= self.loss and not {name, sender} & self.cut:
+                    if (sender, name) in self.deaf:
+                        continue
                     self._order += 1
                     at = self.now + 50_000 + (self.rng.randrange(self.jitter) if self.jitter else 0)
                     heapq.heappush(self._queue, (at, self._order, name, header, body))
@@ -213,3 +216,62 @@ def test_sixty_nodes_join_at_once_under_different_ids_with_few_frames_each() -> 
     assert sorted(node.id for node in segment.nodes.values()) == list(range(60))
     joining = [h for _, h, _ in segment.frames if h.kind in (Kind.HELLO, Kind.WELCOME, Kind.REGISTER)]
     assert len(joining) / 60 <= 20
+
+
+def granted(segment: Segment, name: str, number: int) -> bool:
+    return Granted(number) in segment.told[name]
+
+
+def test_a_claim_that_came_ahead_of_a_gap_is_no_answer_yet() -> None:
+    """The receiver has acknowledged it without knowing it, and would claim with an earlier stamp."""
+    segment = joined(3)
+    rival, first = sorted(segment.nodes, key=lambda name: segment.nodes[name].session)[:2]
+    segment.deaf = {(first, rival)}
+    segment.nodes[first].send(Kind.UPDTREE, b"lost on its way to one", segment.now)
+    segment.run(MS)
+    segment.deaf = set()
+    ours = segment.nodes[first].lock(1, [b"a"], 1, segment.now)
+    segment.run(MS)
+    theirs = segment.nodes[rival].lock(1, [b"a"], 1, segment.now)
+    segment.run(SECOND)
+    assert granted(segment, first, ours) + granted(segment, rival, theirs) == 1
+
+
+def test_a_node_that_was_dropped_without_noticing_has_its_lock_known_again() -> None:
+    segment = joined(3)
+    holder, other = sorted(segment.nodes)[:2]
+    held = segment.nodes[holder].lock(1, [b"a"], 1, segment.now)
+    segment.run(SECOND)
+    assert granted(segment, holder, held)
+    segment.deaf = {(holder, other)}
+    segment.run(4 * SECOND)
+    segment.deaf = set()
+    segment.run(2 * SECOND)
+    assert not any(isinstance(event, PeerOffline) for event in segment.told[holder])
+    wanted = segment.nodes[other].lock(1, [b"a"], 1, segment.now)
+    segment.run(SECOND)
+    assert not granted(segment, other, wanted)
+    segment.nodes[holder].unlock(held, True, segment.now)
+    segment.run(SECOND)
+    assert granted(segment, other, wanted)
+
+
+def test_who_comes_with_an_older_claim_does_not_step_in_front_of_one_that_is_held() -> None:
+    segment = joined(3)
+    first, second, third = sorted(segment.nodes, key=lambda name: segment.nodes[name].session)
+    segment.deaf = {(first, second), (second, first)}
+    segment.run(4 * SECOND)
+    segment.deaf |= {(third, first)}
+    early = segment.nodes[first].lock(1, [b"a"], 1, segment.now)
+    held = segment.nodes[second].lock(1, [b"a"], 1, segment.now)
+    segment.run(500 * MS)
+    assert granted(segment, second, held)
+    segment.deaf = {(third, first)}
+    segment.run(1500 * MS)
+    assert len(segment.nodes[first].hub.online()) == len(segment.nodes[second].hub.online()) == 2
+    segment.deaf = set()
+    segment.run(3 * SECOND)
+    assert not granted(segment, first, early)
+    segment.nodes[second].unlock(held, True, segment.now)
+    segment.run(SECOND)
+    assert granted(segment, first, early)
