@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from l2sync.cli.lab import Host, Lab
@@ -26,21 +26,26 @@ state_dir = "{place}/state"
 control_socket = "{place}/sock"
 [[tree]]
 name = "www"
-path = "{place}/tree"
+path = "{tree}"
 settle_ms = 20
-"""
+{more}"""
 
 
 class Agent:
     """One host's agent, its tree and its configuration."""
 
-    def __init__(self, number: int, host: Host, place: Path, key: Path) -> None:
+    def __init__(
+        self, number: int, host: Host, place: Path, key: Path, tree: Path | None = None, more: str = ""
+    ) -> None:
+        """``tree``: where the tree is, else beside the state; ``more``: further lines of the tree's configuration."""
         self.number, self.host, self.place = number, host, place
-        self.tree = place / "tree"
+        place.mkdir(parents=True, exist_ok=True)
+        self.tree = place / "tree" if tree is None else tree
         self.tree.mkdir(parents=True, exist_ok=True)
         self.socket = place / "sock"
         self.config = place / "l2sync.toml"
-        self.config.write_text(_CONFIG.format(key=key, interface=host.interface, number=number, place=place))
+        values = {"key": key, "interface": host.interface, "number": number, "place": place}
+        self.config.write_text(_CONFIG.format(**values, tree=self.tree, more=more))
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self, *words: str) -> list[str]:
@@ -73,8 +78,9 @@ class Agent:
 class Cluster:
     """Agents on one segment; all of it is removed at the end."""
 
-    def __init__(self, hosts: int, place: Path) -> None:
+    def __init__(self, hosts: int, place: Path, trees: Sequence[Path] = (), more: str = "") -> None:
         self.place = place
+        self._trees, self._more = trees, more
         self.lab = Lab(hosts=hosts)
         self.agents: list[Agent] = []
         self._hosts = hosts
@@ -84,7 +90,8 @@ class Cluster:
         self.key = self.place / "key"
         subprocess.run([sys.executable, "-m", "l2sync.cli", "keygen", str(self.key)], check=True, capture_output=True)
         for number, host in enumerate(self.lab.hosts):
-            self.agents.append(Agent(number, host, self.place / f"host{number}", self.key))
+            tree = self._trees[number] if self._trees else None
+            self.agents.append(Agent(number, host, self.place / f"host{number}", self.key, tree, self._more))
         return self
 
     def __exit__(self, *error: object) -> None:
