@@ -6,6 +6,8 @@ Whatever fails is an answer too: the node is never left waiting.
 from __future__ import annotations
 
 import stat
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
@@ -13,7 +15,7 @@ import outcome
 import structlog
 
 from l2sync.disk import CommitResult, Paused, Prepared, Seen, TreeStore
-from l2sync.modtree import Kind, Observation, TreePath
+from l2sync.modtree import Kind, Observation, Target, TreePath, parent
 from l2sync.node import api
 
 from .worker import Worker
@@ -22,12 +24,24 @@ T = TypeVar("T")
 Report = Callable[[api.DiskEvent], None]
 DiskRequest = api.Prepare | api.Store | api.Commit | api.Discard | api.ReadChunks | api.Rescan | api.Explain
 
+_LONGEST_COMMIT = 60_000_000_000
+_ECHO = 20_000_000
+"""ns after a commit within which the kernel's reports of it have come."""
+
 
 class Desk:
     """One tree's store, its worker thread, and whether the tree is paused."""
 
-    def __init__(self, name: str, store: TreeStore, worker: Worker, report: Report) -> None:
+    def __init__(
+        self,
+        name: str,
+        store: TreeStore,
+        worker: Worker,
+        report: Report,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self.name = name
+        self._clock = clock
         self.store = store
         self.worker = worker
         self.looker: Worker | None = None
@@ -37,6 +51,8 @@ class Desk:
         """Scans asked for that have not ended."""
         self.on_unsettled: Callable[[Iterable[TreePath]], None] = lambda paths: None
         """Hears what changed while it was looked at, and is to be looked at again."""
+        self._placing: OrderedDict[TreePath, int] = OrderedDict()
+        """What a commit puts in place, and until when events there are taken for its own."""
         self._unreadable: dict[TreePath, str] = {}
         """As the node heard it last."""
         self._carried: list[str] = []
@@ -112,6 +128,18 @@ class Desk:
                 reason="the file system, or the agent's privileges, cannot set them here; other nodes get them",
             )
 
+    def placed(self, paths: Iterable[TreePath]) -> set[TreePath]:
+        """Those of the paths that a commit of ours is touching, or has just touched."""
+        now = self._clock()
+        while self._placing and next(iter(self._placing.values())) < now:
+            self._placing.popitem(last=False)
+        return {path for path in paths if self._placing.get(path, 0) >= now}
+
+    def _note_placing(self, targets: Iterable[Target], until: int) -> None:
+        for path in {place for target in targets for place in (target.entry.path, parent(target.entry.path))}:
+            self._placing[path] = until
+            self._placing.move_to_end(path)
+
     def set_paused(self, reason: str | None) -> None:
         """Tell the node of a pause or of its end; after the end the whole tree is to be looked at."""
         if reason == self.paused_reason:
@@ -132,11 +160,15 @@ class Desk:
         self._do(lambda: self.store.prepare(effect.key, effect.entries, list(effect.chunks)), succeed, fail)
 
     def _commit(self, effect: api.Commit) -> None:
+        self._note_placing(effect.targets, self._clock() + _LONGEST_COMMIT)
+
         def succeed(result: CommitResult) -> api.DiskEvent:
+            self._note_placing(effect.targets, self._clock() + _ECHO)
             applied, changed = tuple(result.applied), tuple(result.changed)
             return api.Committed(self.name, effect.key, applied, changed, dict(result.failed))
 
         def fail(reason: str) -> api.DiskEvent:
+            self._note_placing(effect.targets, 0)
             failed: Mapping[TreePath, str] = {target.entry.path: reason for target in effect.targets}
             return api.Committed(self.name, effect.key, (), (), failed)
 

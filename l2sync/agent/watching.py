@@ -20,6 +20,11 @@ PAUSED_S = 1.0
 BLIND_S = 10.0
 """How often the whole tree is looked at while the kernel cannot watch all of it; longer where a look takes long."""
 
+_CLOSING = 10_000_000
+"""ns that a file which is being written is given to be closed, where nothing else is to be waited for."""
+_ECHO = 100_000_000
+"""ns by which a look at what the agent itself has just put there is put off: it will find nothing new."""
+
 
 class TreeWatch:
     """Scans what was touched, the whole tree where that is not known, and tells when the tree cannot be trusted."""
@@ -122,11 +127,13 @@ class TreeWatch:
                 await trio.lowlevel.checkpoint()
 
     async def _drain(self) -> None:
-        """Take what the kernel reports. In a thread, as new directories are looked into."""
+        """Take what the kernel reports. In a thread where new directories are to be looked into."""
         async with self._reading:
             if self.watcher is None:
                 return
-            touched = await trio.to_thread.run_sync(self.watcher.read)
+            touched = self.watcher.read_some()
+            if touched is None:
+                touched = await trio.to_thread.run_sync(self.watcher.read)
         if touched.overflow:
             self._log.warning(
                 "watch_overflow",
@@ -135,7 +142,11 @@ class TreeWatch:
             )
             self.desk.scan(None)
         self._warn_of_limit()
-        self.touched(touched.paths)
+        ours = self.desk.placed(touched.paths)
+        self.settler.touched(touched.paths - touched.open - ours, self._clock())
+        self.settler.touched(touched.open - ours, self._clock(), _CLOSING)
+        self.settler.touched(ours, self._clock(), _ECHO)
+        self._wake.set()
 
     def touched(self, paths: Iterable[TreePath]) -> None:
         """Look at these paths when they are quiet."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from l2sync.modtree import PRIVATE, ROOT, TreePath, name, parent
 
+from .moments import tells_every_change
 from .times import Times
 from .xattrs import Xattrs
 
@@ -81,6 +82,7 @@ class Beneath:
         self.identity = (status.st_dev, status.st_ino)
         self._xattrs: Xattrs | None = None
         self.times = Times(lambda: self.open(PRIVATE, DIRECTORY))
+        self._fine_times: bool | None = None
 
     @property
     def xattrs(self) -> Xattrs:
@@ -92,6 +94,17 @@ class Beneath:
             finally:
                 os.close(directory)
         return self._xattrs
+
+    @property
+    def fine_times(self) -> bool:
+        """Whether a change after a look always shows in a file's times; tried out once. Raises OSError."""
+        if self._fine_times is None:
+            directory = self.open(PRIVATE, DIRECTORY)
+            try:
+                self._fine_times = tells_every_change(directory)
+            finally:
+                os.close(directory)
+        return self._fine_times
 
     def open(self, path: bytes, flags: int, mode: int = 0) -> int:
         """A file descriptor of what stands at ``path``. Raises OSError."""

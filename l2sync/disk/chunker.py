@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from typing import NamedTuple
 
 from blake3 import blake3
@@ -14,12 +13,11 @@ from l2sync.modtree import CHUNK_RECORD, Kind, Observation, zeros_hash
 from .beneath import is_regular
 from .holes import Holes
 from .look import signature
+from .moments import wait_for_the_tick
 from .xattrs import Attributes, Xattrs
 
 SMALLEST = 128 << 10
 MOST_CHUNKS = 4096
-_TICK_NS = 10_000_000
-"""Two writes within one tick of the kernel's clock may leave the same times behind."""
 
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """How files are opened for reading; not blocking, in case a pipe has taken the file's place."""
@@ -127,10 +125,3 @@ def _open(child: bytes, directory: int) -> int:
         return os.open(child, READ | os.O_NOATIME, dir_fd=directory)
     except PermissionError:  # some file systems refuse O_NOATIME even to root
         return os.open(child, READ, dir_fd=directory)
-
-
-def wait_for_the_tick(status: os.stat_result) -> None:
-    """A file written this very moment could be written again without its times' telling: let the moment pass."""
-    age = time.time_ns() - status.st_ctime_ns
-    if 0 <= age < _TICK_NS:
-        time.sleep((_TICK_NS - age) / 1e9)

@@ -9,9 +9,10 @@ import msgspec
 from l2sync.modtree import ROOT, Entry, Kind, Observation, TreePath, name
 
 from .beneath import DIRECTORY, Beneath
-from .chunker import hash_file, wait_for_the_tick
+from .chunker import hash_file
 from .index import Index
 from .look import observation, signature
+from .moments import wait_for_the_tick
 from .xattrs import Attributes
 
 
@@ -50,12 +51,13 @@ class Reader:
     def _look(
         self, path: TreePath, kind: Kind, status: os.stat_result, directory: int, before: Entry | None
     ) -> tuple[Observation, bytes]:
-        xattrs = self._beneath.xattrs
+        xattrs, wait = self._beneath.xattrs, not self._beneath.fine_times
         target = chunks = b""
         if kind is Kind.FILE:
-            status, chunks, attributes = hash_file(name(path), directory, xattrs, before)
+            status, chunks, attributes = hash_file(name(path), directory, xattrs, before, wait=wait)
         else:
-            wait_for_the_tick(status)
+            if wait:
+                wait_for_the_tick(status)
             if kind is Kind.LINK:
                 target = os.readlink(name(path), dir_fd=directory)
             if path == ROOT or directory < 0:

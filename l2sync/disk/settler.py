@@ -9,7 +9,9 @@ from l2sync.modtree import TreePath
 
 MS = 1_000_000
 _GRID = 10 * MS
-"""Deadlines are rounded up to this, so that paths touched one after the other are looked at together."""
+"""Deadlines are rounded up to this, so that paths touched one after the other are looked at together.
+
+Not where nothing is to be waited for."""
 
 
 class Settler:
@@ -18,21 +20,22 @@ class Settler:
     def __init__(self, settle_ns: int = 50 * MS, most_ns: int = 2000 * MS) -> None:
         self._settle = settle_ns
         self._most = max(most_ns, settle_ns)
-        self._times: dict[TreePath, tuple[int, int]] = {}
+        self._times: dict[TreePath, tuple[int, int, int]] = {}
+        """When each was touched first and last, and the rest that it needs from then on."""
         self._heap: list[tuple[int, TreePath]] = []
 
     def __len__(self) -> int:
         return len(self._times)
 
-    def touched(self, paths: Iterable[TreePath], now: int) -> None:
-        """These paths were touched now."""
+    def touched(self, paths: Iterable[TreePath], now: int, rest: int = 0) -> None:
+        """These paths were touched now. ``rest``: ns that they need to be left alone, if longer than usual."""
+        wanted = max(rest, self._settle)
         for path in paths:
-            times = self._times.get(path)
-            if times is None:
-                self._times[path] = (now, now)
-                heapq.heappush(self._heap, (self._deadline(now, now), path))
-            else:
-                self._times[path] = (times[0], now)
+            before = self._times.get(path)
+            times = (now if before is None else before[0], now, wanted)
+            self._times[path] = times
+            if before is None or wanted < before[2]:
+                heapq.heappush(self._heap, (self._deadline(*times), path))
 
     def due(self, now: int) -> list[TreePath]:
         """Paths that have settled, or have been written for long enough; they are forgotten here."""
@@ -59,6 +62,6 @@ class Settler:
         """When to call `due` next; it may then still find nothing."""
         return self._heap[0][0] if self._heap else None
 
-    def _deadline(self, first: int, last: int) -> int:
-        at = min(last + self._settle, first + self._most)
-        return -(-at // _GRID) * _GRID
+    def _deadline(self, first: int, last: int, rest: int) -> int:
+        at = min(last + rest, first + max(self._most, rest))
+        return -(-at // _GRID) * _GRID if rest else at

@@ -5,9 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import select
+import struct
+import termios
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from fcntl import ioctl
+from itertools import chain
 from pathlib import Path
 
 from inotify_simple import Event, INotify, flags
@@ -29,15 +33,22 @@ _MASK = (
     | flags.ONLYDIR
 )
 _ENTERS = flags.CREATE | flags.MOVED_TO
+_OPENS = flags.CREATE | flags.MODIFY
+_FEW = 4096
+"""Bytes of events that are sooner worked in than handed to a thread."""
 _GONE = errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.EACCES
 
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """Paths to look at; after an ``overflow`` events are lost, and the whole tree is to be looked at."""
+    """Paths to look at; after an ``overflow`` events are lost, and the whole tree is to be looked at.
+
+    ``open``: those of them that somebody is still writing, as far as events tell.
+    """
 
     paths: frozenset[TreePath]
     overflow: bool = False
+    open: frozenset[TreePath] = frozenset()
 
 
 class Watcher:
@@ -56,6 +67,8 @@ class Watcher:
         self._closed = False
         if isinstance(ignored, IgnoredDirectories):
             ignored.listen(self._patterns_changed)
+        self._held: list[Event] = []
+        """Read, and not worked in yet."""
         self._paths: dict[int, TreePath] = {}
         self._numbers: dict[TreePath, int] = {}
         self.exhausted = False
@@ -106,21 +119,32 @@ class Watcher:
                 os.close(fd)
         return fresh
 
+    def read_some(self) -> Touched | None:
+        """As `read`, where it takes no time; None where much has happened, or directories must be looked into."""
+        if any(fd == self._again for fd, _ in self._either.poll(0)) or _waiting(self._inotify.fileno()) > _FEW:
+            return None
+        self._held += self._inotify.read(timeout=0)
+        if any(_takes_long(event.mask) for event in self._held):
+            return None
+        return self.read()
+
     def read(self) -> Touched:
-        """What has happened since the last call; empty when nothing has. Never blocks."""
+        """What has happened since the last call; empty when nothing has. Never waits for events."""
         touched: set[TreePath] = set()
+        writing: set[TreePath] = set()
         overflow = False
         try:
             if self._told_of_patterns():
                 touched.update(self._watch_anew())
-            for event in self._inotify.read(timeout=0):
-                overflow |= self._take(event, touched)
+            held, self._held = self._held, []
+            for event in chain(held, self._inotify.read(timeout=0)):
+                overflow |= self._take(event, touched, writing)
             if overflow:
                 self.watch()
         except OSError:
             # A directory could not be watched for lack of memory or descriptors: what was read is not to be lost.
             overflow = True
-        return Touched(frozenset(touched), overflow)
+        return Touched(frozenset(touched), overflow, frozenset(writing))
 
     def close(self) -> None:
         """Stop watching."""
@@ -133,7 +157,7 @@ class Watcher:
         self._inotify.close()
         self._beneath.close()
 
-    def _take(self, event: Event, touched: set[TreePath]) -> bool:
+    def _take(self, event: Event, touched: set[TreePath], writing: set[TreePath]) -> bool:
         """Work in one event; True when it says that others were lost."""
         if event.mask & flags.Q_OVERFLOW:
             return True
@@ -145,6 +169,10 @@ class Watcher:
             touched.add(path)
             if event.mask & flags.ISDIR:
                 self._directory_moved(path, event.mask, touched)
+            elif event.mask & _OPENS:
+                writing.add(path)
+            elif not event.mask & flags.ATTRIB:
+                writing.discard(path)
         return False
 
     def _patterns_changed(self) -> None:
@@ -221,3 +249,12 @@ class Watcher:
         path = self._paths.pop(number, None)
         if path is not None and self._numbers.get(path) == number:
             del self._numbers[path]
+
+
+def _waiting(fd: int) -> int:
+    """Bytes of events that wait to be read."""
+    return int(struct.unpack("i", ioctl(fd, termios.FIONREAD, bytes(4)))[0])
+
+
+def _takes_long(mask: int) -> bool:
+    return bool(mask & flags.Q_OVERFLOW or (mask & flags.ISDIR and mask & (_ENTERS | flags.MOVED_FROM)))

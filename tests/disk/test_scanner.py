@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from l2sync.disk import reading
+from l2sync.disk.beneath import Beneath
 from l2sync.disk.chunker import Unsettled, hash_file
 from l2sync.disk.xattrs import Xattrs
 from l2sync.modtree import Kind, TreePath
@@ -138,3 +141,35 @@ def test_a_vanished_directory_takes_all_that_is_known_below_with_it(a: Replica) 
     seen = {seen.path: seen.kind for seen in a.store.scan([path("d/e/x")])}
     gone = {path(one): Kind.TOMBSTONE for one in ("d", "d/e", "d/e/x", "d/f")}
     assert seen == {**gone, path(""): Kind.DIR}
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_a_moment_is_let_pass_only_where_times_do_not_tell(
+    step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a file system whose times stand still (or do not), its files are read after a wait (or at once)."""
+    root, real, looks = Beneath(tmp_path), os.fstat, itertools.count(1)
+
+    def stepping(fd: int) -> os.stat_result | SimpleNamespace:
+        status = real(fd)
+        return SimpleNamespace(st_ctime_ns=step * next(looks)) if status.st_nlink == 0 else status
+
+    (tmp_path / ".l2sync").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", stepping)
+        fine = root.fine_times
+    assert fine == bool(step)
+    root.close()
+
+
+def test_where_times_tell_of_every_change_no_read_waits(
+    replica: Callable[..., Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    for fine in (True, False):
+        monkeypatch.setattr(Beneath, "fine_times", property(lambda self, fine=fine: fine))
+        one = replica(f"fine{fine}")
+        (one.root / "f").write_text("just written")
+        one.scan()
+        assert bool(waits) != fine

@@ -188,6 +188,36 @@ def test_a_path_written_without_end_is_due_in_the_end() -> None:
     assert now == 2000 * MS
 
 
+def test_without_settling_only_what_is_being_written_is_waited_for() -> None:
+    settler = Settler(0)
+    settler.touched([TreePath(b"closed")], 1)
+    settler.touched([TreePath(b"open")], 1, 10 * MS)
+    assert settler.due(1) == [b"closed"]
+    assert settler.due(9 * MS) == []
+    settler.touched([TreePath(b"open")], 9 * MS)
+    assert settler.next_deadline() == 9 * MS
+    assert settler.due(9 * MS) == [b"open"]
+    assert settler.due(99 * MS) == []
+
+
+def test_a_file_is_told_to_be_open_until_it_is_closed(watcher: Watcher, tmp_path: Path) -> None:
+    with open(tmp_path / "f", "w") as file:
+        file.write("one")
+        file.flush()
+        assert watcher.read().open == {b"f"}
+        file.write("two")
+    told = watcher.read_some()
+    assert told is not None
+    assert (told.paths, told.open) == ({b"f"}, set())
+
+
+def test_what_takes_long_is_left_to_a_thread_and_not_lost(watcher: Watcher, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("f")
+    (tmp_path / "new").mkdir()
+    assert watcher.read_some() is None
+    assert watcher.read().paths >= {b"f", b"new"}
+
+
 @given(st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 300)), max_size=60))
 def test_nothing_touched_is_forgotten_or_late(events: list[tuple[bytes, int]]) -> None:
     settler = Settler(50 * MS, 200 * MS)
