@@ -41,6 +41,7 @@ KINDS = {
     15: "done",
     16: "query",
     17: "report",
+    18: "decision",
     19: "ban",
 }
 

@@ -22,7 +22,9 @@ from .worker import Worker
 
 T = TypeVar("T")
 Report = Callable[[api.DiskEvent], None]
-DiskRequest = api.Prepare | api.Store | api.Commit | api.Discard | api.ReadChunks | api.Rescan | api.Explain
+DiskRequest = (
+    api.Accept | api.Prepare | api.Store | api.Commit | api.Discard | api.ReadChunks | api.Rescan | api.Explain
+)
 
 _LONGEST_COMMIT = 60_000_000_000
 _ECHO = 20_000_000
@@ -84,6 +86,8 @@ class Desk:
                 self.scan(paths)
             case api.Explain():
                 self._explain(effect)
+            case api.Accept():
+                self._accept()
 
     def scan(self, paths: Iterable[TreePath] | None, done: Callable[[int | Exception], None] | None = None) -> None:
         """Look at these paths (None: all); the node hears what differs, then ``done`` how much, or why not."""
@@ -140,13 +144,13 @@ class Desk:
             self._placing[path] = until
             self._placing.move_to_end(path)
 
-    def set_paused(self, reason: str | None) -> None:
+    def set_paused(self, reason: str | None, held: bool = False) -> None:
         """Tell the node of a pause or of its end; after the end the whole tree is to be looked at."""
         if reason == self.paused_reason:
             return
         self.paused_reason = reason
         if reason is not None:
-            self._report(api.TreePaused(self.name, reason))
+            self._report(api.TreePaused(self.name, reason, held))
         else:
             self._report(api.TreeResumed(self.name))
 
@@ -181,6 +185,15 @@ class Desk:
             lambda chunks: api.ChunksRead(self.name, effect.key, tuple(chunks)),
             lambda _: api.ChunksRead(self.name, effect.key, tuple((r.index, None) for r in effect.reads)),
         )
+
+    def _accept(self) -> None:
+        def finish(result: outcome.Outcome[None]) -> None:
+            try:
+                result.unwrap()
+            except Exception as error:
+                self._fail("accept", error)
+
+        self.worker.post(self.store.accept, finish)
 
     def _explain(self, effect: api.Explain) -> None:
         def finish(result: outcome.Outcome[Seen]) -> None:
@@ -218,7 +231,7 @@ class Desk:
         """Note a failure, pause the tree where the store says so; the reason in words."""
         reason = str(error) or type(error).__name__
         if isinstance(error, Paused):
-            self.set_paused(reason)
+            self.set_paused(reason, error.held)
         elif isinstance(error, OSError):
             self._log.error(f"{what}_failed", reason=reason)
         else:

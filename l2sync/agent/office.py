@@ -11,6 +11,7 @@ import msgspec
 import structlog
 import trio
 
+from l2sync.frames import Verdict
 from l2sync.modtree import InvalidPath, TreePath, tree_path
 from l2sync.node import api
 from l2sync.node.status import Status
@@ -20,6 +21,7 @@ from .protocol import (
     BanQuery,
     ConflictCopy,
     ConflictsQuery,
+    DecideQuery,
     FlushQuery,
     LockQuery,
     Query,
@@ -99,6 +101,8 @@ class Office:
                     raise Refusal("failed", answer.detail)
             case ConflictsQuery(tree):
                 return success(await self._conflicts(tree))
+            case DecideQuery():
+                return success(text=await self._decide(query))
             case WhyQuery():
                 return success(await self._why(query))
             case _:
@@ -202,6 +206,15 @@ class Office:
         if not answer.ok:
             raise Refusal("failed", answer.detail)
         return answer.data
+
+    async def _decide(self, query: DecideQuery) -> str:
+        roots = [name for name, root in self.roots.items() if _inside(query.path, root) == b""]
+        (name,) = roots if query.tree not in self.roots and roots else self._names(query.tree)
+        verdict = Verdict.APPROVE if query.approve else Verdict.RESTORE
+        _, answer = await self.driver.ask(lambda number: api.DecideRequest(number, name, verdict))
+        if not answer.ok:
+            raise Refusal("not_held", answer.detail)
+        return answer.detail
 
     def _find(self, query: WhyQuery) -> tuple[str, TreePath]:
         """Tree and path that a user means: TREE:PATH where that names a tree, and no such file stands here."""

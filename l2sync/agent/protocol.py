@@ -59,6 +59,17 @@ class WhyQuery(msgspec.Struct, frozen=True, tag="why", tag_field="request"):
     timeout_s: float = 5.0
 
 
+class DecideQuery(msgspec.Struct, frozen=True, tag="decide", tag_field="request"):
+    """Answered when what is held back of a tree, on whichever nodes, is being approved or restored; says on which.
+
+    ``tree`` is its name, or ``path`` its root. Code ``not_held`` where nothing is held back.
+    """
+
+    tree: str
+    path: bytes
+    approve: bool
+
+
 class BanQuery(msgspec.Struct, frozen=True, tag="ban", tag_field="request"):
     """Answered when the ban of a node, or its lifting, holds here and is on its way to all who are online."""
 
@@ -78,6 +89,7 @@ Query: TypeAlias = (
     | RescanQuery
     | ConflictsQuery
     | WhyQuery
+    | DecideQuery
     | BanQuery
     | ReloadQuery
 )

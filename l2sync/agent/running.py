@@ -133,7 +133,7 @@ def _open(tree: TreeSection, state_dir: Path, node_name: str) -> tuple[TreeStore
     os.makedirs(state_dir / "trees", mode=0o700, exist_ok=True)
     options = TreeOptions(ignore=tuple(tree.ignore), devices=tree.devices, settle_ns=tree.settle_ms * MS)
     store = TreeStore.open(tree.name, Path(tree.path), state_dir, options, node_name)
-    setup = TreeSetup(tree.name, tree.path, store.replica, store.counter, tuple(store.load()))
+    setup = TreeSetup(tree.name, tree.path, store.replica, store.counter, tuple(store.load()), tree.max_delete_percent)
     return store, setup
 
 

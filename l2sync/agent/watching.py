@@ -198,12 +198,14 @@ class TreeWatch:
     async def _check_health(self) -> None:
         while True:
             await trio.sleep(HEALTH_S if self.desk.paused_reason is None else PAUSED_S)
+            held = False
             try:
                 reason = await self.desk.worker.run(self.desk.store.health)
+                held = self.desk.store.held
             except OSError as error:
                 reason = str(error)
             if reason is not None:
-                self.desk.set_paused(reason)
+                self.desk.set_paused(reason, held)
             elif self.desk.paused_reason is not None:
                 self.desk.set_paused(None)
                 await self._begin()

@@ -19,6 +19,8 @@ _COMMANDS = {
     "run": "running",
     "status": "asking",
     "why": "why",
+    "approve": "deciding",
+    "restore": "deciding",
     "flush": "asking",
     "lock": "locking",
     "rescan": "asking",

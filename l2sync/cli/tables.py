@@ -13,7 +13,7 @@ from .view import KeyView, LockView, NodeView, PeerView, StatusView, TreeView
 
 _TRAFFIC = re.compile(r"(frames|bytes)_(in|out)_(\w+)")
 _DOING = {"apply": "cannot be brought up to date", "read": "cannot be read"}
-_STATE_STYLES = {"online": "green", "in sync": "green", "offline": "red", "paused": "red"}
+_STATE_STYLES = {"online": "green", "in sync": "green", "offline": "red", "paused": "red", "held": "red"}
 
 
 def render_status(status: StatusView) -> RenderableType:

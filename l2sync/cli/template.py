@@ -45,6 +45,8 @@ path = {path}
 #ignore = ["*.swp", "cache/"]
 # FIFOs and device nodes are left alone unless this says true.
 #devices = false
+# More of the tree than this, vanishing at once, is held back until l2sync approve or l2sync restore; 100: never.
+#max_delete_percent = 50
 # Milliseconds that a file must be quiet before its change is sent.
 #settle_ms = 50
 # Seconds between two looks at the whole tree, for what the kernel did not report.

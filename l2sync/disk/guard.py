@@ -19,11 +19,15 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Paused(Exception):
-    """Nothing may be taken from the tree or put into it now; ``reason`` says why, for status and log."""
+    """Nothing may be taken from the tree or put into it now; ``reason`` says why, for status and log.
 
-    def __init__(self, reason: str) -> None:
+    ``held``: the root is there, and is not the tree that the index knows: a user must say which of the two is right.
+    """
+
+    def __init__(self, reason: str, held: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.held = held
 
 
 def no_room(error: OSError) -> bool:
@@ -58,6 +62,10 @@ class Guard:
         if self._full:
             self._check_room(beneath)
         return beneath
+
+    def accept(self) -> None:
+        """What stands at the root is the tree from now on, whatever its mark says. Raises Paused."""
+        self._mark(self._opened())
 
     def note(self, error: OSError) -> str | None:
         """Take note of an error; the reason when the tree must pause for it."""
@@ -94,13 +102,12 @@ class Guard:
         if self._index.populated():
             self.close()  # a root that is held open cannot be unmounted
             what = "is not marked" if found is None else "carries the mark of another tree"
-            file = self.root / os.fsdecode(MARKER)
-            raise Paused(
-                f"the root {self.root} {what}: is its disk mounted? "
-                f"(if it is the right directory, write {wanted.decode()} into {file})"
-            )
+            raise Paused(f"the root {self.root} {what}: is its disk mounted?", held=True)
+        self._mark(beneath)
+
+    def _mark(self, beneath: Beneath) -> None:
         try:
-            _write_marker(beneath, wanted)
+            _write_marker(beneath, (self._index.meta("marker") or "").encode())
         except OSError as error:
             raise Paused(self.note(error) or f"the root cannot be marked: {error.strerror}") from error
 

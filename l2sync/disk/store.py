@@ -56,6 +56,8 @@ class TreeStore:
         """What changed while it was looked at: to be scanned again soon."""
         self.unreadable: dict[TreePath, str] = {}
         """What could not be looked at, and why: trying again soon is no use, each scan of the whole tree tries."""
+        self.held = False
+        """Whether a user's decision is needed, as the last `health` found."""
         self.carried: list[str] = []
         """Namespaces of extended attributes that are neither set nor missed here, since the file system lacks them."""
         self._index = index
@@ -100,11 +102,18 @@ class TreeStore:
 
     def health(self) -> str | None:
         """Why the tree is paused; None when it is well."""
+        self.held = False
         try:
             self._guard.check()
         except Paused as paused:
+            self.held = paused.held
             return paused.reason
         return None
+
+    def accept(self) -> None:
+        """A user says that what stands at the root is the tree. Raises Paused."""
+        with self._index_errors():
+            self._guard.accept()
 
     def explain(self, path: TreePath) -> Seen:
         """What stands at a path now, and whether it is ignored. In any thread, whatever the tree's own is at."""

@@ -13,6 +13,7 @@ from .bulk import (
     pack_data,
     parse_data,
 )
+from .decision import Decision, Verdict
 from .errors import LocalError, RemoteError
 from .header import (
     ETHERTYPE,
@@ -105,6 +106,7 @@ __all__ = [
     "Bye",
     "Codec",
     "Data",
+    "Decision",
     "Die",
     "DieReason",
     "Digests",
@@ -141,6 +143,7 @@ __all__ = [
     "TreeState",
     "Unlockall",
     "Updtree",
+    "Verdict",
     "Want",
     "Welcome",
     "cluster_tag",

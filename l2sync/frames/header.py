@@ -44,6 +44,7 @@ class Kind(IntEnum):
     DONE = 15
     QUERY = 16
     REPORT = 17
+    DECISION = 18
     BAN = 19
 
 

@@ -1,6 +1,7 @@
 """Which message each kind of frame carries."""
 
 from .bulk import Data, Done, Lock, Repair, Unlockall, Want
+from .decision import Decision
 from .errors import RemoteError
 from .header import Kind
 from .inquiry import Query, Report
@@ -25,6 +26,7 @@ AnyBody = (
     | Done
     | Query
     | Report
+    | Decision
     | Ban
 )
 
@@ -46,6 +48,7 @@ MESSAGES: dict[Kind, type[AnyBody]] = {
     Kind.DONE: Done,
     Kind.QUERY: Query,
     Kind.REPORT: Report,
+    Kind.DECISION: Decision,
     Kind.BAN: Ban,
 }
 

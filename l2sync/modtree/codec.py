@@ -180,7 +180,9 @@ def _check(entry: Entry) -> None:
     if any(not 0 < count <= MOST_COUNT for _, count in dots):
         raise MalformedEntry("a count of writes that nobody gets to")
     full = len(dots) >= MOST_DOTS
-    if not entry.dot[1] or (entry.version.counter(entry.dot[0]) < entry.dot[1] and not full):
+    nobodys = entry.dot == (0, 0) and not dots
+    unseen = not entry.dot[1] or (entry.version.counter(entry.dot[0]) < entry.dot[1] and not full)
+    if unseen and not nobodys:
         raise MalformedEntry("a version that has not seen its own last write")
     if not entry.path and entry.kind is not Kind.DIR:
         raise MalformedEntry("a root that is no directory")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from l2sync.cluster import BanRecord
+from l2sync.frames import Verdict
 from l2sync.modtree import Chunk, Entry, Kind, Observation, Target, TreePath
 
 BatchKey: TypeAlias = tuple[int, int]
@@ -30,6 +31,8 @@ class TreeSetup:
     replica: int
     counter: int
     entries: tuple[Entry, ...] = ()
+    max_delete_percent: int = 50
+    """More of the entries than this, vanishing at once, are held back; 100: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +199,16 @@ class RememberBans:
     records: tuple[BanRecord, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """A user says that what stands at the root now is the tree, whatever the mark says: mark it as ours."""
+
+    tree: str
+
+
 Effect: TypeAlias = (
     Persist
+    | Accept
     | Send
     | Prepare
     | Store
@@ -299,6 +310,8 @@ class TreePaused:
 
     tree: str
     reason: str
+    held: bool = False
+    """Whether a user's decision ends it: everything is gone, or the tree is not the one that the index knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +370,15 @@ class WhyRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class DecideRequest:
+    """Decide on what is held back of a tree, on whichever nodes; answered at once."""
+
+    request: int
+    tree: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
 class BanRequest:
     """Ban a node from the cluster by its name, or lift its ban; answered at once."""
 
@@ -365,4 +387,6 @@ class BanRequest:
     banned: bool
 
 
-Request: TypeAlias = FlushRequest | LockRequest | UnlockRequest | CancelRequest | WhyRequest | BanRequest
+Request: TypeAlias = (
+    FlushRequest | LockRequest | UnlockRequest | CancelRequest | WhyRequest | BanRequest | DecideRequest
+)

@@ -21,6 +21,8 @@ class TreeReadiness(IntEnum):
     READY = 0
     PAUSED = 1
     SCANNING = 2
+    HELD = 3
+    """Paused until a user decides on what would go from it; everybody else pauses it too."""
 
 
 @dataclass(slots=True)

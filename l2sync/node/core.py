@@ -22,6 +22,7 @@ from l2sync.cluster import (
     Misbehaved,
     PeerOffline,
     PeerOnline,
+    PeerPinged,
     Refused,
     RegistryChanged,
     Released,
@@ -32,6 +33,7 @@ from l2sync.frames import (
     NOID,
     OVERHEAD,
     Ask,
+    Decision,
     Digests,
     Done,
     Entries,
@@ -59,6 +61,7 @@ from .api import (
     CancelRequest,
     ChunksRead,
     Committed,
+    DecideRequest,
     DiskEvent,
     Effect,
     Explained,
@@ -78,6 +81,7 @@ from .api import (
     WhyRequest,
 )
 from .context import Context, TreeReadiness
+from .holding import Holding
 from .inquiries import Inquiries
 from .offering import Offering
 from .receiving import Receiving
@@ -130,6 +134,7 @@ class Node:
         self.requests = Requests(self.ctx, self.offering, self.receiving)
         self.telling = Telling(self.ctx, self.offering, self.receiving, self.reconciler, self.requests)
         self.inquiries = Inquiries(self.ctx, Accountant(self.ctx, self.offering, self.receiving), self.telling)
+        self.holding = Holding(self.ctx)
         self.refused: str | None = None
         self._announced: dict[str, tuple[int, bool, bool]] = {}
         self._dirty_digests = True
@@ -206,19 +211,16 @@ class Node:
             case ChunksRead():
                 self.offering.chunks_read(event, now)
             case TreePaused():
-                if shared.paused != event.reason:
-                    self.ctx.notify("tree_paused", "error", tree=shared.name, reason=event.reason)
-                shared.paused = event.reason
+                self.holding.disk_paused(shared, event, now)
             case TreeResumed():
-                if shared.paused is not None:
-                    self.ctx.notify("tree_resumed", tree=shared.name)
-                shared.paused = None
+                self.holding.disk_resumed(shared)
                 self.receiving.resumed(shared, now)
         self._dirty_digests = True
         self._after(now)
 
     def _observed(self, shared: SharedTree, event: Observed, now: int) -> None:
-        made = shared.observe(event.observations, self.ctx.name, now)
+        held = shared.hold is not None
+        made = shared.observe(self.holding.admit(shared, event, now), self.ctx.name, now)
         healed = shared.troubles.cannot_read(event.unreadable, now)
         shared.offer([path for path in healed if path in shared.tree], now)
         if event.whole:
@@ -226,11 +228,15 @@ class Node:
             shared.troubles.hurry(now)
         if made:
             self.ctx.emit(Persist(shared.name, tuple(made), shared.counter))
+        if held:
+            self.receiving.resumed(shared, now)
 
     def submit(self, request: Request, now: int) -> None:
         """Take a user's request; its `Answer` comes as an effect."""
         if isinstance(request, WhyRequest):
             self.inquiries.ask(request, now)
+        elif isinstance(request, DecideRequest):
+            self.holding.submit(request, now)
         else:
             if isinstance(request, CancelRequest):
                 self.inquiries.cancel(request.request)
@@ -246,6 +252,7 @@ class Node:
         self.receiving.handle_timer(now)
         self.offering.handle_timer(now)
         self.inquiries.handle_timer(now)
+        self.holding.handle_timer(now)
         for shared in self.ctx.trees.values():
             busy = self.offering.busy(shared) or self.receiving.busy(shared) or bool(shared.dirty)
             self.reconciler.tick(now, busy, shared)
@@ -256,7 +263,7 @@ class Node:
     def next_deadline(self, now: int) -> int | None:
         """The time (ns) by which `handle_timer` must be called."""
         times = [self.cluster.next_deadline(), self.offering.next_deadline(), self.receiving.next_deadline()]
-        times.append(self.inquiries.next_deadline())
+        times += [self.inquiries.next_deadline(), self.holding.next_deadline()]
         for shared in self.ctx.trees.values():
             times.append(self.reconciler.next_deadline(shared))
             if shared.paused is None:
@@ -341,11 +348,18 @@ class Node:
                 self.receiving.released(peer, (session, number), commit, now)
             case PeerOnline(peer):
                 self.ctx.notify("peer_online", peer=self.ctx.name_of(peer), id=peer)
+                self.holding.online(peer, now)
+            case PeerPinged(peer):
+                for shared in self.holding.pinged(peer):
+                    self.receiving.resumed(shared, now)
             case PeerOffline(peer, session, reason):
                 self.ctx.notify("peer_offline", "warning", peer=self.ctx.name_of(peer), id=peer, reason=reason)
                 self.offering.peer_offline(peer, now)
                 self.receiving.peer_offline(session)
                 self.inquiries.peer_offline(session, now)
+                for shared in self.ctx.trees.values():
+                    if self.holding.gone(shared, session):
+                        self.receiving.resumed(shared, now)
             case Joined(node):
                 self.ctx.notify("joined", id=node)
                 self._dirty_digests = True
@@ -379,6 +393,8 @@ class Node:
             self.inquiries.query(peer, event.session, Query.parse(body), now)
         elif event.kind == Kind.REPORT:
             self.inquiries.report(peer, event.session, Report.parse(body), now)
+        elif event.kind == Kind.DECISION:
+            self.holding.heard(peer, event.session, Decision.parse(body), now)
         elif event.kind == Kind.UPDTREE:
             message = Updtree.parse(body)
             shared = self.ctx.by_tag.get(message.tree)
@@ -418,6 +434,8 @@ class Node:
 
 
 def _readiness(shared: SharedTree) -> int:
+    if shared.hold is not None:
+        return TreeReadiness.HELD
     if shared.paused is not None:
         return TreeReadiness.PAUSED
     return TreeReadiness.READY if shared.scanned else TreeReadiness.SCANNING

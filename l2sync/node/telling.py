@@ -98,7 +98,9 @@ class Telling:
     def _tree_info(self, shared: SharedTree, now: int) -> TreeInfo:
         pending = self.offering.pending(shared) + self.receiving.pending(shared)
         state = "scanning"
-        if shared.paused is not None:
+        if shared.hold is not None or (shared.elsewhere and shared.disk_pause is None):
+            state = "held"
+        elif shared.paused is not None:
             state = "paused"
         elif shared.scanned:
             state = "in sync" if not pending and self.reconciler.in_step(shared) else "syncing"

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 import msgspec
 from blake3 import blake3
 
+from l2sync.frames import Verdict
 from l2sync.modtree import Entry, Kind, ModTree, Observation, TreePath, VersionVector, to_entry
 
 from .api import NodeSettings, TreeSetup
+from .brake import Brake, Loss
 from .troubles import Troubles
 
 _RECENT_CHUNKS = 100_000
@@ -22,6 +24,17 @@ def tree_tag(name: str) -> int:
 
 
 @dataclass(slots=True)
+class Hold:
+    """Changes of a tree that wait for a decision. ``loss`` is None where the disk alone knows."""
+
+    reason: str
+    loss: Loss | None = None
+    verdict: Verdict | None = None
+    """Decided, and to be done when the whole tree has been looked at."""
+    look_at: int | None = None
+
+
+@dataclass(slots=True)
 class SharedTree:
     """State of one tree. ``dirty``: paths to be offered to the others, True where the change is our own and new."""
 
@@ -30,7 +43,13 @@ class SharedTree:
     tree: ModTree = field(default_factory=ModTree)
     dirty: dict[TreePath, bool] = field(default_factory=dict)
     troubles: Troubles = field(init=False)
-    paused: str | None = None
+    disk_pause: str | None = None
+    """Why the disk cannot be trusted."""
+    brake: Brake = field(init=False)
+    hold: Hold | None = None
+    """What is held back here until a user decides."""
+    elsewhere: dict[int, str] = field(default_factory=dict)
+    """Who else holds back what: a session, and what it said of it."""
     scanned: bool = False
     changed_at: int = 0
     offer_at: int = 0
@@ -44,6 +63,7 @@ class SharedTree:
     counter: int = 0
 
     def __post_init__(self) -> None:
+        self.brake = Brake(self.setup.max_delete_percent)
         self.troubles = Troubles(self.settings)
         self.tag = tree_tag(self.setup.name)
         self.replica, self.counter = self.setup.replica, self.setup.counter
@@ -53,6 +73,21 @@ class SharedTree:
     @property
     def name(self) -> str:
         return self.setup.name
+
+    @property
+    def paused(self) -> str | None:
+        """Why nothing is taken from the tree or put in it."""
+        if self.hold is not None:
+            return f"held: {self.hold.reason}; {self._choice}"
+        if self.disk_pause is not None:
+            return self.disk_pause
+        for told in self.elsewhere.values():
+            return f"held by {told}; {self._choice}"
+        return None
+
+    @property
+    def _choice(self) -> str:
+        return f"`l2sync approve {self.name}` lets it be so everywhere, `l2sync restore {self.name}` undoes it"
 
     @property
     def digest(self) -> bytes:

@@ -193,6 +193,16 @@ def test_an_absent_or_unmarked_root_pauses(synced: Pair) -> None:
     assert b.store.scan(None) == []
 
 
+def test_an_unmarked_root_can_be_accepted_and_what_is_missing_in_it_is_gone(synced: Pair) -> None:
+    _, b = synced
+    for child in b.root.iterdir():
+        shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+    assert "not marked" in (b.store.health() or "") and b.store.held
+    b.store.accept()
+    assert b.store.health() is None and not b.store.held
+    assert any(seen.deleted for seen in b.store.scan(None))
+
+
 def test_a_store_opens_on_an_absent_root(synced: Pair) -> None:
     _, b = synced
     away = b.root.with_name("away")

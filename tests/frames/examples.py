@@ -94,6 +94,7 @@ MESSAGES: dict[Kind, frames.AnyBody] = {
         below=(frames.Below(b"html/img/a.png", frames.Note.UNREADABLE, "Input/output error"),),
         in_trouble=1,
     ),
+    Kind.DECISION: frames.Decision(TREE, frames.Verdict.ASKED, 97, 100, "html (96 entries), index.html"),
     Kind.BAN: frames.Ban((("web7", True, 1235, "web1"),)),
     Kind.DONE: frames.Done(9, frames.Stage.COMMITTED, ((b"html/img", "no space left on device"),)),
 }
@@ -114,6 +115,7 @@ _STREAM = {
     Kind.DONE: (22, 0),
     Kind.QUERY: (23, 0),
     Kind.REPORT: (4, frames.UNICAST),
+    Kind.DECISION: (25, 0),
     Kind.BAN: (24, 0),
 }
 

@@ -75,6 +75,7 @@ reports = st.builds(
 bodies = st.one_of(
     st.builds(frames.Query, unsigned(32), unsigned(64), octets),
     reports,
+    st.builds(frames.Decision, unsigned(64), st.sampled_from(frames.Verdict), unsigned(32), unsigned(32), texts),
     st.builds(frames.Hello, names, nonces),
     st.builds(frames.Welcome, names, nonces, spans(16), tuples_of(newcomers)),
     st.builds(frames.Register, names, nonces, unsigned(48), tuples_of(echoes)),
