@@ -15,6 +15,8 @@ LEAST = 20
 WINDOW = 60_000_000_000
 """ns within which losses count as one."""
 _NAMED = 5
+_DOUBTFUL = 5
+"""Of the share that may go at once, one so-manieth is let in only after a second look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +54,24 @@ class Brake:
         """What a scan would take away, if that is too much; else it is taken note of."""
         lost = losses(tree, seen)
         count = len(lost.vanished) + len(lost.older)
-        before = self._lately(now)
-        alive = tree.alive - (tree.get(ROOT) is not None) + before
         if not count:
             return None
-        if before + count < LEAST or (before + count) * 100 <= self.percent * alive:
+        before = self._lately(now)
+        if not self._exceeds(self.percent * 100, count + before, tree, before):
             self._recent.append((now, count))
             return None
         named = _topmost(lost.vanished + lost.older)
-        return Loss(len(lost.vanished), len(lost.older), alive - before, tuple(named[:_NAMED]), len(named))
+        return Loss(len(lost.vanished), len(lost.older), _alive(tree), tuple(named[:_NAMED]), len(named))
+
+    def doubts(self, tree: ModTree, seen: Sequence[Observation], now: int) -> bool:
+        """Whether this may be the beginning of too much: a large deletion takes its time, and is met half done."""
+        gone = sum(one.deleted for one in seen)
+        before = self._lately(now)
+        share = self.percent * 100 // _DOUBTFUL
+        return self.percent < 100 and gone > 0 and self._exceeds(share, gone + before, tree, before)
+
+    def _exceeds(self, share: int, count: int, tree: ModTree, before: int) -> bool:
+        return count >= LEAST and count * 10_000 > share * (_alive(tree) + before)
 
     def forget(self) -> None:
         """What was decided upon does not count any more."""
@@ -128,6 +139,10 @@ def unversioned(seen: Observation, old: Entry) -> Entry:
     fields = {name: getattr(seen, name) for name in Observation.__struct_fields__}
     made = Entry(**fields, version=VersionVector(), author=old.author)
     return msgspec.structs.replace(made, xattrs=()) if seen.deleted else made
+
+
+def _alive(tree: ModTree) -> int:
+    return tree.alive - (tree.get(ROOT) is not None)
 
 
 def _face(one: Observation) -> tuple[object, ...]:

@@ -18,6 +18,10 @@ from .tree import Hold, SharedTree
 
 _LOOK_AGAIN = 2_000_000_000
 """ns after the last change in a held tree, until all of it is looked at: perhaps nothing is missing any more."""
+_QUIET = 1_000_000_000
+"""ns without another deletion, after which one that looked large is judged."""
+_LOOK_TAKES = 60_000_000_000
+"""ns after which a look that gave no answer (the disk was paused meanwhile, say) is asked for again."""
 _DONE = {Verdict.APPROVE: "approved", Verdict.RESTORE: "being restored"}
 
 
@@ -33,6 +37,9 @@ class Holding:
         """What of a scan's findings may become versions now."""
         hold = shared.hold
         if hold is None:
+            if shared.scanned and self._doubtful(shared, event, now):
+                return ()
+            shared.doubt = None
             loss = shared.brake.judge(shared.tree, event.observations, now)
             if loss is None:
                 return event.observations
@@ -55,6 +62,17 @@ class Holding:
         if str(loss) != hold.reason:
             self._hold(shared, Hold(str(loss), loss), now)
         return ()
+
+    def _doubtful(self, shared: SharedTree, event: Observed, now: int) -> bool:
+        """Whether these findings wait until nothing more is vanishing; then the whole tree is looked at."""
+        if shared.doubt is not None:
+            if not event.whole and any(one.deleted for one in event.observations):
+                shared.doubt = now + _QUIET
+            return not event.whole
+        if not shared.brake.doubts(shared.tree, event.observations, now):
+            return False
+        shared.doubt = now + _QUIET
+        return True
 
     def _undo(self, shared: SharedTree, seen: Sequence[Observation], now: int) -> list[Observation]:
         """Let what was lost count as nobody's: what the others have replaces it. Returns what is not lost but new."""
@@ -201,6 +219,9 @@ class Holding:
         """Look again at what is held."""
         for shared in self.ctx.trees.values():
             hold = shared.hold
+            if shared.doubt is not None and shared.doubt <= now:
+                shared.doubt = now + _LOOK_TAKES
+                self.ctx.emit(Rescan(shared.name, None))
             if hold is not None and hold.look_at is not None and hold.look_at <= now:
                 hold.look_at = None
                 self.ctx.emit(Rescan(shared.name, None))
@@ -208,4 +229,5 @@ class Holding:
     def next_deadline(self) -> int | None:
         """When."""
         times = [s.hold.look_at for s in self.ctx.trees.values() if s.hold is not None and s.hold.look_at is not None]
+        times += [s.doubt for s in self.ctx.trees.values() if s.doubt is not None]
         return min(times, default=None)

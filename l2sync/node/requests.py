@@ -101,7 +101,7 @@ class Requests:
                 self.ctx.emit(Answer(flush.request, True))
 
     def _flushed(self, shared: SharedTree, agreed: set[int]) -> bool:
-        if shared.paused is not None or not shared.scanned:
+        if shared.paused is not None or not shared.scanned or shared.doubt is not None:
             return False
         mine = shared.digest
         online = {peer.id: state for peer, state in self.ctx.sharing(shared)}
@@ -119,6 +119,8 @@ class Requests:
                 lines.append(f"{shared.name}: paused here: {shared.paused}")
             elif not shared.scanned:
                 lines.append(f"{shared.name}: still being scanned here")
+            elif shared.doubt is not None:
+                lines.append(f"{shared.name}: much is being deleted here, waiting for its end")
             for peer, state in self.ctx.sharing(shared):
                 if state.digest != shared.digest:
                     lines.append(f"{shared.name}: {peer.name} {self._what(shared, peer.id, state.entries)}")

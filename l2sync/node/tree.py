@@ -48,6 +48,8 @@ class SharedTree:
     brake: Brake = field(init=False)
     hold: Hold | None = None
     """What is held back here until a user decides."""
+    doubt: int | None = None
+    """Until when (ns) what scans find waits for a second look: a deletion may be under way."""
     elsewhere: dict[int, str] = field(default_factory=dict)
     """Who else holds back what: a session, and what it said of it."""
     scanned: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from l2sync.frames import Verdict
-from l2sync.node.api import Answer, DecideRequest
+from l2sync.node.api import Answer, DecideRequest, FlushRequest
 from l2sync.node.status import TreeInfo
 
 from .test_world import contents, settled
@@ -177,6 +177,31 @@ def test_deletions_shortly_after_one_another_count_as_one() -> None:
     world.run(5 * SECOND)
     settled(world)
     lose(world, a, b"b")
+    assert len(contents(b)) == FILES // 2
+
+
+def test_a_deletion_that_takes_its_time_is_held_as_a_whole() -> None:
+    world = filled()
+    a, b, _ = world.hosts
+    for i in range(FILES):
+        world.delete(a, b"%s/f%d" % (b"ab"[i % 2 : i % 2 + 1], i))
+        world.run(SECOND // 10)
+    assert world.run(20 * SECOND, lambda: tree(world, b).state == "held")
+    assert len(contents(b)) >= FILES - 21
+    assert decide(world, b, Verdict.RESTORE).ok
+    world.run(SECOND)
+    settled(world)
+    assert len(contents(a)) >= FILES - 21
+
+
+def test_a_flush_waits_for_the_end_of_a_large_deletion() -> None:
+    world = filled()
+    a, b, _ = world.hosts
+    world.delete(a, b"a")
+    world.run(SECOND // 10)
+    assert a.node is not None
+    a.node.submit(FlushRequest(5), world.now)
+    assert world.run(20 * SECOND, lambda: 5 in a.answers)
     assert len(contents(b)) == FILES // 2
 
 
