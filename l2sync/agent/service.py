@@ -24,6 +24,7 @@ from .faults import ConfigError, Fault
 from .instance import only_agent
 from .keyfile import read_keys
 from .logs import set_up_logs
+from .machine import claim_state
 from .memory import give_back, tame_allocator
 from .running import Running, build
 from .systemd import Notifier
@@ -52,7 +53,9 @@ def run_agent(file: Path) -> None:
     set_up_logs(config.log.format, config.log.level)
     tame_allocator()
     agent = Agent(file, config, keys)
-    with only_agent(Path(config.node.state_dir), str(file)), _one_error():
+    state_dir = Path(config.node.state_dir)
+    with only_agent(state_dir, str(file)), _one_error():
+        claim_state(state_dir, config.node.name, str(file))
         trio.run(agent.run, restrict_keyboard_interrupt_to_checkpoints=True)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from l2sync.agent.config import Config, TreeSection
 from l2sync.agent.faults import ConfigError, Fault
 from l2sync.agent.keyfile import read_keys
+from l2sync.agent.machine import machine_fault
 
 _NETWORK = Path("/sys/class/net")
 _ETHERNET = "1"
@@ -30,6 +31,8 @@ def host_faults(config: Config) -> list[Fault]:
     """All that stands in the way here; faults that are not fatal are warnings."""
     found = [*_interface_faults(config), *_capability_faults(config), *_key_faults(config)]
     found += _place_faults(config, "node.state_dir", Path(config.node.state_dir))
+    if (fault := machine_fault(Path(config.node.state_dir), config.node.name, config.file)) is not None:
+        found.append(fault)
     found += _place_faults(config, "node.control_socket", Path(config.node.control_socket).parent)
     for number, tree in enumerate(config.trees, 1):
         found += _tree_faults(config, f"tree[{number}].path", tree)

@@ -135,21 +135,25 @@ class Membership:
         if self._shut_out(header, message.name, now):
             return
         if message.name == self.hub.name:
-            self._refuse_name(header, now)
+            self._refuse_name(header, now, address)
             return
         candidate = self._candidate(header.session, message.name, message.nonce, address, now)
         if self.active and candidate is not None:
             self._queue_welcome(candidate, now)
 
-    def _refuse_name(self, header: Header, now: int) -> None:
+    def _refuse_name(self, header: Header, now: int, address: bytes | None) -> None:
         if self.state in (SelfState.HELLO, SelfState.REGISTERING) and self.hub.session > header.session:
             return
-        text = f"a node named {self.hub.name!r} is already here: give one of the two another name"
+        newcomer = address.hex(":") if address else "an unknown address"
+        text = (
+            f"a node named {self.hub.name!r} is already here, the one at {newcomer} is another: give one of the two "
+            f"another name; if the host was copied, delete the copy's state directory as well"
+        )
         if (self.active or self.state is SelfState.HELLO) and self._may_refuse(self.hub.name, now):
             rej = Rej(RejReason.NAME_TAKEN, header.session & 0xFFFFFFFF, text)
             self.hub.emit(Kind.REJ, rej.pack())
             self.hub.counters["names_refused"] += 1
-            self.hub.events.append(Warned(f"a second node named {self.hub.name!r} tried to join"))
+            self.hub.events.append(Warned(f"a second node named {self.hub.name!r} tried to join from {newcomer}"))
 
     def _may_refuse(self, name: str, now: int) -> bool:
         """Whether to say again that a name is not admitted: a recording could have it said at any rate."""
@@ -338,7 +342,7 @@ class Membership:
         if self._shut_out(header, message.name, now):
             return
         if message.name == self.hub.name:
-            self._refuse_name(header, now)
+            self._refuse_name(header, now, address)
             if self.state is SelfState.MEMBER:
                 self.hub.emit(Kind.DIE, Die(DieReason.NAME_TAKEN, f"the name {message.name!r} is taken").pack())
             return

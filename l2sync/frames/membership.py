@@ -184,7 +184,7 @@ class Ack(Message):
 
 
 _PING_HEAD = struct.Struct(">QHIHH")
-_TREE_STATE = struct.Struct(">Q16sIB")
+_TREE_STATE = struct.Struct(">Q16sIBQ")
 _KNOWN_KEY = struct.Struct(">B4s")
 
 
@@ -194,6 +194,7 @@ _KNOWN_KEY = struct.Struct(">B4s")
         "digest" / Digest * "first half of the root's digest",
         "entries" / Int32ub * "number of entries, tombstones not counted",
         "state" / Int8ub * "what the tree is doing on that node",
+        "replica" / Int64ub * "under which the sender counts its writes in the tree; no two nodes have the same",
     )
 )
 @dataclass(frozen=True, slots=True)
@@ -204,6 +205,7 @@ class TreeState(Message):
     digest: bytes
     entries: int
     state: int
+    replica: int = 0
 
 
 @declared(
@@ -246,7 +248,7 @@ class Ping(Message):
         for state in self.trees:
             if len(state.digest) != 16:
                 raise ValueError("a digest that has not 16 bytes")
-            parts.append(_TREE_STATE.pack(state.tree, state.digest, state.entries, state.state))
+            parts.append(_TREE_STATE.pack(state.tree, state.digest, state.entries, state.state, state.replica))
         parts.append(len(self.keys).to_bytes(2, "big"))
         for key in self.keys:
             if len(key.check) != 4:

@@ -90,6 +90,7 @@ from .requests import Requests
 from .status import Status
 from .telling import Telling
 from .tree import SharedTree
+from .twins import Twins
 
 
 class Node:
@@ -135,6 +136,7 @@ class Node:
         self.telling = Telling(self.ctx, self.offering, self.receiving, self.reconciler, self.requests)
         self.inquiries = Inquiries(self.ctx, Accountant(self.ctx, self.offering, self.receiving), self.telling)
         self.holding = Holding(self.ctx)
+        self.twins = Twins(self.ctx)
         self.refused: str | None = None
         self._announced: dict[str, tuple[int, bool, bool]] = {}
         self._dirty_digests = True
@@ -350,15 +352,17 @@ class Node:
                 self.ctx.notify("peer_online", peer=self.ctx.name_of(peer), id=peer)
                 self.holding.online(peer, now)
             case PeerPinged(peer):
-                for shared in self.holding.pinged(peer):
-                    self.receiving.resumed(shared, now)
+                known = self.cluster.peers.get(peer)
+                if known is not None:
+                    for shared in (*self.twins.pinged(known), *self.holding.pinged(known)):
+                        self.receiving.resumed(shared, now)
             case PeerOffline(peer, session, reason):
                 self.ctx.notify("peer_offline", "warning", peer=self.ctx.name_of(peer), id=peer, reason=reason)
                 self.offering.peer_offline(peer, now)
                 self.receiving.peer_offline(session)
                 self.inquiries.peer_offline(session, now)
                 for shared in self.ctx.trees.values():
-                    if self.holding.gone(shared, session):
+                    if self.twins.gone(shared, session) | self.holding.gone(shared, session):
                         self.receiving.resumed(shared, now)
             case Joined(node):
                 self.ctx.notify("joined", id=node)
@@ -413,7 +417,7 @@ class Node:
             return
         self._dirty_digests = False
         states = [
-            TreeState(shared.tag, shared.digest, shared.tree.alive, _readiness(shared))
+            TreeState(shared.tag, shared.digest, shared.tree.alive, _readiness(shared), shared.replica)
             for shared in self.ctx.trees.values()
         ]
         self.cluster.announce(states, now)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from l2sync.cluster import Peer
 from l2sync.frames import Decision, Kind, TreeState, Verdict
 from l2sync.modtree import Entry, Observation
 
@@ -125,15 +126,12 @@ class Holding:
 
     # --- the others -------------------------------------------------------------------------------
 
-    def pinged(self, peer: int) -> list[SharedTree]:
+    def pinged(self, peer: Peer) -> list[SharedTree]:
         """A peer has told its trees' states; the trees that are free again."""
-        known = self.ctx.cluster.peers.get(peer)
-        if known is None:
-            return []
         freed = []
-        for state in known.trees:
+        for state in peer.trees:
             shared = self.ctx.by_tag.get(state.tree)
-            if shared is not None and self._told(shared, known.session, known.name, state):
+            if shared is not None and self._told(shared, peer.session, peer.name, state):
                 freed.append(shared)
         return freed
 

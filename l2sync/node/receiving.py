@@ -57,7 +57,8 @@ class Receiving:
 
     def _begin(self, batch: Incoming, now: int) -> None:
         shared = batch.shared
-        self._check_rollback(shared, batch.entries, now)
+        if shared.twin is None:
+            self._check_rollback(shared, batch.entries, now)
         if shared.paused is None and shared.scanned:
             batch.relevant = tuple(
                 entry

@@ -48,6 +48,8 @@ class SharedTree:
     brake: Brake = field(init=False)
     hold: Hold | None = None
     """What is held back here until a user decides."""
+    twin: tuple[int, str] | None = None
+    """The session that writes under our number, and what to do about it."""
     doubt: int | None = None
     """Until when (ns) what scans find waits for a second look: a deletion may be under way."""
     elsewhere: dict[int, str] = field(default_factory=dict)
@@ -79,6 +81,8 @@ class SharedTree:
     @property
     def paused(self) -> str | None:
         """Why nothing is taken from the tree or put in it."""
+        if self.twin is not None:
+            return self.twin[1]
         if self.hold is not None:
             return f"held: {self.hold.reason}; {self._choice}"
         if self.disk_pause is not None:

@@ -11,7 +11,33 @@ import pytest
 from l2sync.agent.faults import ConfigError
 from l2sync.agent.instance import only_agent
 from l2sync.agent.keyfile import read_keys, write_key
+from l2sync.agent.machine import claim_state
 from l2sync.agent.registry import load_registry, save_registry
+
+
+def test_a_state_directory_of_another_machine_is_refused_and_both_are_named(tmp_path: Path):
+    state, machine = tmp_path / "state", tmp_path / "machine-id"
+    state.mkdir()
+    machine.write_text("aaaa\n")
+    claim_state(state, "web1", "c.toml", machine)
+    claim_state(state, "web1-renamed", "c.toml", machine)
+    machine.write_text("bbbb\n")
+    with pytest.raises(ConfigError) as refused:
+        claim_state(state, "web2", "c.toml", machine)
+    (fault,) = refused.value.faults
+    assert "web1-renamed on machine aaaa" in fault.reason and "web2 on machine bbbb" in fault.reason
+    assert "if this host is a copy, delete" in fault.remedy
+    (state / "machine.json").unlink()
+    claim_state(state, "web2", "c.toml", machine)
+
+
+@pytest.mark.parametrize("text", ["", "uninitialized\n", None])
+def test_a_host_without_a_machine_id_is_taken_at_its_word(tmp_path: Path, text: str | None):
+    machine = tmp_path / "machine-id"
+    if text is not None:
+        machine.write_text(text)
+    claim_state(tmp_path, "web1", "c.toml", machine)
+    assert not (tmp_path / "machine.json").exists()
 
 
 def test_a_new_key_can_be_read_and_nobody_else_may(tmp_path: Path):

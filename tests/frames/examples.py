@@ -74,7 +74,7 @@ MESSAGES: dict[Kind, frames.AnyBody] = {
         1234,
         17,
         1500,
-        (frames.TreeState(TREE, HALF_DIGEST, 10000, 1),),
+        (frames.TreeState(TREE, HALF_DIGEST, 10000, 1, 0xABCD),),
         (frames.KnownKey(1, bytes.fromhex("12345678")),),
     ),
     Kind.REJ: frames.Rej(frames.RejReason.LOCKED, 9, "html/img is locked by web2"),
