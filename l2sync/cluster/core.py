@@ -348,7 +348,7 @@ class Cluster:
         if known is not None:
             known.lamport = min(known.lamport, claim.lamport)
             return
-        claim.touched_at = now
+        claim.touched_at = claim.heard_at = now
         if not self.locks.add(claim):
             self.hub.accuse(peer, "too many locks")
             return
@@ -394,10 +394,10 @@ class Cluster:
                 continue
             if self.locks.earlier(claim) is not None:
                 # It waits itself; its time counts from when it stands first.
-                claim.touched_at = now
+                claim.touched_at = claim.heard_at = now
                 continue
-            user = claim.purpose == Purpose.USER
-            if now - claim.touched_at > (settings.user_claim_most if user else settings.claim_patience):
+            idle = now - claim.touched_at > settings.claim_patience and claim.purpose != Purpose.USER
+            if idle or now - claim.heard_at > settings.claim_most:
                 self.accuse(claim.session, "lock held without end")
                 self.locks.release(claim.session, claim.number)
                 self.hub.events.append(Released(claim.node, claim.session, claim.number, False))

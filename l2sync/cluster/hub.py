@@ -53,6 +53,10 @@ class Peer:
     ack_at: int | None = None
     ack_oldest: int = 0
     confirm: bool = False
+    repeats: int = 0
+    """Fragments in a row that it said again although they were answered."""
+    doubted_at: int | None = None
+    """When last there was a sign that frames to its address do not reach it (ns)."""
 
     @property
     def rtt_ns(self) -> int | None:
@@ -256,8 +260,16 @@ class Hub:
     def emit(self, kind: int, body: bytes, to: Peer | None = None) -> int:
         """Have a frame sent to one peer or to all; returns its serial."""
         serial = self.next_serial()
-        self.out.append(OutFrame(kind, NOID if to is None else to.id, serial, body, None if to is None else to.address))
+        address = None if to is None or to.doubted_at is not None else to.address
+        self.out.append(OutFrame(kind, NOID if to is None else to.id, serial, body, address))
         return serial
+
+    def doubt(self, peer: Peer, now: int) -> None:
+        """Send to all for a while what is meant for this peer: whoever says frames with its source address can make
+        a switch send him what goes to that address."""
+        if peer.doubted_at is None:
+            self.counters["unicast_doubted"] += 1
+        peer.doubted_at = now
 
     def online(self) -> list[Peer]:
         """Peers that can be talked to."""

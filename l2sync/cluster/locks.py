@@ -34,6 +34,8 @@ class Claim:
     """Where the streams in ``until`` stand that do not come as far, and since when (ns)."""
     touched_at: int = 0
     """When somebody else's claim last stood behind another, or its batch got on (ns)."""
+    heard_at: int = 0
+    """When it last stood behind another, or was heard of first (ns)."""
     last: int = 0
     granted: bool = False
 

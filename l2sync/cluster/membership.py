@@ -549,6 +549,8 @@ class Membership:
         for peer in list(self.hub.peers.values()):
             if peer.state is not PeerState.OFFLINE and now - peer.last_seen > limit:
                 self.offline(peer, f"not heard of for {limit // 1_000_000} ms", now)
+            if peer.doubted_at is not None and now - peer.doubted_at > self.hub.settings.doubt_interval:
+                peer.doubted_at = None
         for session in [s for s, c in self._candidates.items() if now - c.heard > 30 * interval]:
             del self._candidates[session]
 

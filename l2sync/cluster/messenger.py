@@ -19,7 +19,7 @@ from l2sync.frames import (
 )
 
 from .acks import AckTracker, Parcel
-from .hub import Delivered, Hub, OutFrame, Peer, PeerState
+from .hub import Delivered, Hub, Peer, PeerState
 from .streams import epoch_start
 
 _URGENT = frozenset((Kind.LOCK, Kind.UNLOCKALL, Kind.DONE, Kind.WANT, Kind.REGISTER))
@@ -72,6 +72,8 @@ class Messenger:
     def _transmit(self, parcel: Parcel, now: int) -> None:
         debtors = [self.hub.sessions[s] for s in parcel.owing if s in self.hub.sessions]
         alone = debtors[0] if len(debtors) == 1 and (parcel.to is not None or parcel.tries) else None
+        if alone is not None and parcel.tries >= self.hub.settings.doubt_after:
+            self.hub.doubt(alone, now)
         serial = self.hub.emit(parcel.kind, parcel.body, alone)
         if parcel.tries:
             self.hub.counters["retransmissions"] += 1
@@ -132,6 +134,10 @@ class Messenger:
         stream = peer.unicast_in if prefix.flags & UNICAST else peer.broadcast_in
         if stream is None:
             return
+        peer.repeats = peer.repeats + 1 if stream.knows(prefix.seq) else 0
+        if peer.repeats >= self.hub.settings.doubt_after:
+            # Our answers do not reach it.
+            self.hub.doubt(peer, now)
         answer, whole = stream.accept(header.kind, prefix.seq, prefix.flags, piece)
         if answer:
             self.owe_ack(peer, header.serial, header.kind, now)
@@ -151,7 +157,7 @@ class Messenger:
         delay = min((now - peer.ack_oldest) // 1000, 0xFFFFFFFF)
         registration = Registration(peer.owed_base, peer.nonce) if peer.confirm else None
         ack = Ack(peer.session, tuple(peer.to_ack.ranges), delay, self.hub.broadcast_next, registration)
-        self.hub.out.append(OutFrame(Kind.ACK, peer.id, self.hub.next_serial(), ack.pack(), peer.address))
+        self.hub.emit(Kind.ACK, ack.pack(), peer)
         peer.to_ack, peer.ack_at, peer.confirm = type(peer.to_ack)(), None, False
 
     # --- time -------------------------------------------------------------------------------------

@@ -31,6 +31,10 @@ class ClusterSettings:
     """A peer that leaves a message unanswered for this long is offline, even if it still pings."""
     settled: int = SECOND
     """A member of this age keeps its id against a newcomer; younger ones compare sessions."""
+    doubt_after: int = 3
+    """So many repetitions in a row are a sign that frames to a peer's address do not reach it."""
+    doubt_interval: int = 10 * SECOND
+    """For so long after such a sign, what is meant for the peer is broadcast."""
     window: int = 256
     """Fragments of one stream that may be unanswered."""
     most_sessions: int = 4096
@@ -53,5 +57,5 @@ class ClusterSettings:
     """Such a leap is followed once in this time, so that nobody can bring the clock to its end."""
     claim_patience: int = 30 * SECOND
     """A batch's claim that stands first, and whose batch makes no progress for this long, has ended."""
-    user_claim_most: int = 12 * 3600 * SECOND
-    """How long a user's lock may be held."""
+    claim_most: int = 12 * 3600 * SECOND
+    """How long a claim may stand first: a user's lock, or a batch of which something is heard all the time."""

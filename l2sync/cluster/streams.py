@@ -27,6 +27,10 @@ class InStream:
         self._waiting.setdefault(seq, (kind, flags, fragment))
         return True, self._advance()
 
+    def knows(self, seq: int) -> bool:
+        """Whether a fragment was taken before."""
+        return seq < self.expected or seq in self._waiting
+
     def jump(self, base: int) -> bool:
         """Begin at ``base`` where less was expected; whether anything was passed over."""
         if base <= self.expected:
@@ -67,6 +71,10 @@ class EpochStream:
         if epoch > self._epoch:
             self._epoch, self._stream = epoch, InStream(0)
         return self._stream.accept(kind, seq & ((1 << _EPOCH_SHIFT) - 1), flags, fragment)
+
+    def knows(self, seq: int) -> bool:
+        """As `InStream.knows`; nothing of an earlier epoch counts."""
+        return seq >> _EPOCH_SHIFT == self._epoch and self._stream.knows(seq & ((1 << _EPOCH_SHIFT) - 1))
 
 
 def epoch_start(epoch: int) -> int:

@@ -289,6 +289,7 @@ class Node:
             return
         peer.last_seen = now
         batch, generation, k, symbol, payload = parse_data(body)
+        self.cluster.progress(header.session, batch, now)
         self.receiving.data((header.session, batch), header.serial, generation, k, symbol, payload, now)
         if self.ctx.cluster.hub.out:
             self._flush_frames()
@@ -406,6 +407,7 @@ class Node:
                 return
             payload = unpack_updtree(message)
             if isinstance(payload, Entries):
+                self.cluster.progress(event.session, message.batch, now)
                 self.receiving.entries(peer, (event.session, message.batch), shared, payload, now)
             elif isinstance(payload, Digests):
                 self.reconciler.digests(peer, shared, payload, now)

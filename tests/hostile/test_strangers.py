@@ -9,7 +9,7 @@ import pytest
 from tests.simulation.world import MS, SECOND, Host, World
 
 from .sizes import held
-from .worlds import node, work_goes_on
+from .worlds import content, node, work_goes_on
 
 Recorded = list[tuple[bytes, bytes]]
 
@@ -142,3 +142,32 @@ def test_junk_and_mutations_leave_nothing_behind() -> None:
     for host, size in zip(world.hosts, sizes, strict=True):
         assert held(node(host)) < size + (64 << 10), "a stranger's frame may leave counters, and nothing else"
     assert work_goes_on(world, b"after")
+
+
+@pytest.mark.slow
+def test_work_goes_on_while_a_stranger_has_the_switch_send_him_all_that_is_meant_for_one_host() -> None:
+    """He needs no key: frames with the others' source addresses teach a switch that they are behind his port."""
+    world, _ = recorded()
+    astray = [0]
+
+    def transmit(port: int, frame: bytes, address: bytes | None, now: int) -> None:
+        if address is not None:
+            astray[0] += 1
+        else:
+            broadcast(port, frame, address, now)
+
+    broadcast, world.segment.transmit = world.segment.transmit, transmit  # type: ignore[method-assign]
+    lost: list[object] = []
+    for number in range(8):
+        world.write(world.hosts[number % 3], b"file", b"written under attack %d" % number)
+        world.run(4 * SECOND)
+        lost += [note for host in world.hosts for note in host.notes if note.event == "peer_offline"]
+    assert astray[0] and not lost
+    assert world.run(5 * SECOND, lambda: world.in_sync() and world.same())
+    assert content(world.hosts[2], b"file") == b"written under attack 7"
+    world.segment.transmit = broadcast  # type: ignore[method-assign]
+    world.run(60 * SECOND)
+    before = astray[0]
+    world.write(world.hosts[0], b"file", b"and in peace")
+    assert world.run(5 * SECOND, lambda: world.in_sync() and world.same())
+    assert all(p.doubted_at is None for host in world.hosts for p in node(host).ctx.online()) and astray[0] == before
