@@ -16,6 +16,7 @@ import trio
 from l2sync.cluster import BanRecord
 from l2sync.disk import Settler, TreeOptions, TreeStore, Watcher
 from l2sync.frames import Keyring
+from l2sync.modtree import ModTree
 from l2sync.node.api import TreeSetup
 from l2sync.node.core import Node
 from l2sync.node.keys import objections
@@ -133,7 +134,8 @@ def _open(tree: TreeSection, state_dir: Path, node_name: str) -> tuple[TreeStore
     os.makedirs(state_dir / "trees", mode=0o700, exist_ok=True)
     options = TreeOptions(ignore=tuple(tree.ignore), devices=tree.devices, settle_ns=tree.settle_ms * MS)
     store = TreeStore.open(tree.name, Path(tree.path), state_dir, options, node_name)
-    setup = TreeSetup(tree.name, tree.path, store.replica, store.counter, tuple(store.load()), tree.max_delete_percent)
+    known = ModTree.of_packed(store.packed())
+    setup = TreeSetup(tree.name, tree.path, store.replica, store.counter, known, tree.max_delete_percent)
     return store, setup
 
 

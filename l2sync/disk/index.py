@@ -105,10 +105,10 @@ class Index:
 
     # --- reading ----------------------------------------------------------------------------------
 
-    def load(self) -> Iterator[Entry]:
-        """Every entry, tombstones too, parents first."""
+    def packed(self) -> Iterator[bytes]:
+        """Every entry as it is packed, tombstones too, parents first."""
         for (packed,) in self._db.execute("SELECT packed FROM entry ORDER BY path"):
-            yield unpack_entry(packed)[0]
+            yield packed
 
     def populated(self) -> bool:
         """Whether anything but the root is known to stand in the tree."""

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from blake3 import blake3
 
-from l2sync.modtree import Chunk, Entry, Observation, Target, TreePath, parent
+from l2sync.modtree import Chunk, Entry, Observation, Target, TreePath, parent, unpack_entry
 from l2sync.modtree import name as last_name
 
 from .applier import Applier, CommitResult
@@ -92,9 +92,13 @@ class TreeStore:
         """The highest number given to a write so far."""
         return self._index.counter
 
+    def packed(self) -> Iterator[bytes]:
+        """Every entry of the index as it is packed, tombstones too, parents first."""
+        return self._index.packed()
+
     def load(self) -> Iterator[Entry]:
-        """Every entry of the index, tombstones too, parents first."""
-        return self._index.load()
+        """The same, unpacked."""
+        return (unpack_entry(packed)[0] for packed in self._index.packed())
 
     def new_replica(self, replica: int | None = None, counter: int = 0) -> int:
         """Write from now on under this replica (None: a new random one), which is returned."""

@@ -1,5 +1,6 @@
 """What a tree is, and what two trees become: entries, version vectors, digests, the merger. Pure."""
 
+from .block import name_hash
 from .codec import ENTRY, MalformedEntry, pack_entry, unpack_entry
 from .entry import CHUNK_RECORD, Chunk, Entry, Kind, Observation, pack_chunks, to_entry, unpack_chunks
 from .merge import (
@@ -27,7 +28,7 @@ from .paths import (
     parent,
     tree_path,
 )
-from .tree import FEW, Differences, ModTree, Piece, name_hash
+from .tree import FEW, Differences, ModTree, Piece
 from .version import Order, VersionVector
 from .zeros import is_zeros, zeros_hash
 

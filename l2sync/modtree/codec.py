@@ -12,7 +12,8 @@ from .paths import tree_path
 from .version import MOST_COUNT, MOST_DOTS, VersionVector
 
 FORMAT = 1
-_HEAD = struct.Struct(">BBHIIqIQQQQHHBBBHI")
+CODED_HEAD = struct.Struct(">BBHIIqIQQQQHHBBBHI")
+"""What comes before the path in a packed entry."""
 _DOT = struct.Struct(">QQ")
 _XATTR = struct.Struct(">HI")
 _SECOND = 1_000_000_000
@@ -71,7 +72,7 @@ def pack_entry(entry: Entry) -> bytes:
     dots = entry.version.dots
     try:
         parts = [
-            _HEAD.pack(
+            CODED_HEAD.pack(
                 FORMAT,
                 entry.kind,
                 entry.mode,
@@ -115,12 +116,12 @@ def unpack_entry(data: bytes, offset: int = 0) -> tuple[Entry, int]:
 
 
 def _unpack(data: bytes, offset: int) -> tuple[Entry, int]:
-    fields = _HEAD.unpack_from(data, offset)
+    fields = CODED_HEAD.unpack_from(data, offset)
     version, kind, mode, uid, gid, seconds, ns, size, rdev, replica, counter = fields[:11]
     path_len, target_len, author_len, group_len, dots, xattrs, chunks = fields[11:]
     if version != FORMAT or mode > 0o7777 or ns >= _SECOND:
         raise MalformedEntry("an entry of another format, or with a field beyond its bounds")
-    at = offset + _HEAD.size
+    at = offset + CODED_HEAD.size
     path = data[at : (at := at + path_len)]
     target = data[at : (at := at + target_len)]
     author = data[at : (at := at + author_len)].decode()

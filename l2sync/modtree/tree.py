@@ -6,22 +6,24 @@ evenly: digests are kept for the 256 first bytes, and a comparison goes down nib
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from blake3 import blake3
 
+from .block import NO_ENTRY, Children
 from .codec import pack_entry
 from .entry import Entry, Kind
 from .merge import is_conflict_copy
 from .paths import ROOT, TreePath, name, parent, tree_path
+from .records import Records
 
 FEW = 32
 """Children under a prefix up to which a piece names them one by one."""
-_NO_ENTRY = bytes(32)
 _SHORT = 16
-_NAME_HASH = 8
+_MOST_NIBBLES = 16
+Row: TypeAlias = tuple[bytes, bytes, bytes]
 
 
 class Piece(NamedTuple):
@@ -47,31 +49,15 @@ class Differences:
     ask: list[tuple[TreePath, bool]] = field(default_factory=list)
 
 
-class _Directory:
-    """Children's names by the first byte of their hash, and the digests known of them."""
-
-    __slots__ = ("buckets", "digest", "digests")
-
-    def __init__(self) -> None:
-        self.buckets: dict[int, set[bytes]] = {}
-        self.digests: dict[int, bytes] = {}
-        self.digest: bytes | None = None
-
-    def __len__(self) -> int:
-        return sum(map(len, self.buckets.values()))
-
-
-def name_hash(child: bytes) -> bytes:
-    """Eight bytes by which a directory orders its children."""
-    return blake3(child).digest(length=_NAME_HASH)
-
-
 class ModTree:
     """All entries of one tree by path."""
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        self._entries: dict[TreePath, Entry] = {}
-        self._directories: dict[TreePath, _Directory] = {ROOT: _Directory()}
+        self._records = Records()
+        self._root = (b"", NO_ENTRY)
+        """The root's own record, and its digest."""
+        self._directories: dict[TreePath, Children] = {ROOT: Children()}
+        self._count = 0
         self.alive = 0
         self.size = 0
         self.conflicts: set[TreePath] = set()
@@ -79,52 +65,58 @@ class ModTree:
         for entry in entries:
             self.put(entry)
 
+    @classmethod
+    def of_packed(cls, packed: Iterable[bytes]) -> ModTree:
+        """A tree of packed entries that are known to be sound. Raises MalformedEntry."""
+        tree = cls()
+        for one in packed:
+            tree._put(one)
+        return tree
+
     def __len__(self) -> int:
-        return len(self._entries)
+        return self._count
 
     def __contains__(self, path: TreePath) -> bool:
-        return path in self._entries
+        return bool(self._find(path)[0])
 
     def get(self, path: TreePath) -> Entry | None:
         """The entry of a path, a tombstone too; None if the path was never heard of."""
-        return self._entries.get(path)
+        record, _ = self._find(path)
+        return self._records.entry(path, record) if record else None
 
     def put(self, entry: Entry) -> None:
         """Set the entry of its path."""
-        path = entry.path
-        old = self._entries.get(path)
-        self._count(old, -1)
-        self._count(entry, 1)
-        self._entries[path] = entry
-        own = self._directories.get(path)
-        if own is not None:
-            own.digest = None
-        self._touch(path, add=old is None)
+        self._put(pack_entry(entry))
 
     def remove(self, path: TreePath) -> None:
         """Forget a path wholly, as if it had never been; what is below it stays."""
-        old = self._entries.pop(path, None)
-        if old is None:
-            return
-        self._count(old, -1)
-        own = self._directories.get(path)
-        if own is not None:
-            own.digest = None
-        self._touch(path, add=False)
-        self._prune(path)
+        if path in self:
+            self._set(path, b"", NO_ENTRY)
+            self._prune(path)
 
     def children(self, directory: TreePath) -> Iterator[bytes]:
         """Names under a directory, deleted ones too, in no order."""
         own = self._directories.get(directory)
-        if own is not None:
-            for bucket in own.buckets.values():
-                yield from bucket
+        return iter(()) if own is None else own.names()
+
+    def paths(self, under: TreePath = ROOT) -> list[TreePath]:
+        """Paths at and below one that have an entry, parents first."""
+        found = [under] if under in self else []
+        waiting = [under]
+        while waiting:
+            place = waiting.pop()
+            own = self._directories.get(place)
+            for child, record, _ in own.rows() if own is not None else ():
+                path = _join(place, child)
+                if record:
+                    found.append(path)
+                if path in self._directories:
+                    waiting.append(path)
+        return sorted(found)
 
     def entries(self, under: TreePath = ROOT) -> list[Entry]:
         """Entries at and below a path, parents first."""
-        if under == ROOT:
-            return [self._entries[path] for path in sorted(self._entries)]
-        return [self._entries[path] for path in sorted(self._below(under)) if path in self._entries]
+        return [self._records.entry(path, self._find(path)[0]) for path in self.paths(under)]
 
     @property
     def root_digest(self) -> bytes:
@@ -133,26 +125,23 @@ class ModTree:
 
     def entry_digest(self, path: TreePath) -> bytes:
         """32 bytes over one packed entry; zeros where there is none."""
-        entry = self._entries.get(path)
-        return blake3(pack_entry(entry)).digest() if entry is not None else _NO_ENTRY
+        return self._find(path)[1]
 
     def subtree_digest(self, path: TreePath) -> bytes:
         """32 bytes over an entry and all below it; the entry's own digest where nothing is below."""
         own = self._directories.get(path)
-        if own is None or not own.buckets:
+        if not own:
             return self.entry_digest(path)
         if own.digest is None:
-            hasher = blake3(self.entry_digest(path))
-            for byte in sorted(own.buckets):
-                hasher.update(bytes((byte,)) + self._bucket_digest(path, own, byte))
-            own.digest = hasher.digest()
+            self._digest_below(path)
+        assert own.digest is not None, "it was made known"
         return own.digest
 
     def piece(self, path: TreePath, prefix: bytes = b"") -> Piece:
         """What a peer needs to see where its tree differs from this one under a prefix of a directory's names."""
         names = self._names(path, prefix)
         root = ((b"", self.entry_digest(ROOT)[:_SHORT], bytes(_SHORT)),) if path == ROOT and not prefix else ()
-        if len(names) <= FEW or len(prefix) >= 2 * _NAME_HASH:
+        if len(names) <= FEW or len(prefix) >= _MOST_NIBBLES:
             listed = tuple(
                 (child, self.entry_digest(place)[:_SHORT], self.subtree_digest(place)[:_SHORT])
                 for child in sorted(names)
@@ -202,12 +191,12 @@ class ModTree:
         for child, entry, subtree in theirs:
             path = tree_path(_join(piece.path, child)) if child else ROOT
             seen.add(child)
-            if path not in self._entries and path not in self._directories:
+            if path not in self and path not in self._directories:
                 found.ask.append((path, True))
                 continue
             if self.entry_digest(path)[:_SHORT] != entry:
                 found.ask.append((path, False))
-                if path in self._entries:
+                if path in self:
                     found.offer.append(path)
             below = child and (subtree != entry or bool(self._directories.get(path)))
             if below and self.subtree_digest(path)[:_SHORT] != subtree:
@@ -218,93 +207,150 @@ class ModTree:
                     self._offer_all(_join(piece.path, child), found)
 
     def _offer_all(self, path: TreePath, found: Differences) -> None:
-        found.offer += [entry.path for entry in self.entries(path)]
+        found.offer += self.paths(path)
 
     # --- digests ----------------------------------------------------------------------------------
 
-    def _bucket_digest(self, path: TreePath, own: _Directory, byte: int) -> bytes:
-        digest = own.digests.get(byte)
-        if digest is None:
-            digest = own.digests[byte] = self._digest_of(path, own.buckets[byte])
-        return digest
+    def _digest_below(self, top: TreePath) -> None:
+        """Make the digest of a directory known, and before it those of all below; a path may have very many parts."""
+        waiting = [top]
+        while waiting:
+            path = waiting[-1]
+            own = self._directories[path]
+            buckets = own.buckets()
+            unknown = self._unknown(path, buckets.values())
+            if unknown:
+                waiting += unknown
+                continue
+            hasher = blake3(self.entry_digest(path))
+            for byte, digest in sorted(self._bucket_digests(path, own, buckets).items()):
+                hasher.update(bytes((byte,)) + digest)
+            own.digest = hasher.digest()
+            waiting.pop()
 
-    def _digest_of(self, path: TreePath, names: Iterable[bytes]) -> bytes:
+    def _unknown(self, path: TreePath, buckets: Iterable[list[Row] | None]) -> list[TreePath]:
+        """Directories right below whose digests have to be known first."""
+        found = []
+        for rows in buckets:
+            for child, _, _ in rows or ():
+                place = _join(path, child)
+                below = self._directories.get(place)
+                if below and below.digest is None:
+                    found.append(place)
+        return found
+
+    def _bucket_digests(
+        self, path: TreePath, own: Children, buckets: Mapping[int, list[Row] | None]
+    ) -> dict[int, bytes]:
+        found = {}
+        for byte, rows in buckets.items():
+            if rows is None:
+                found[byte] = own.digests[byte]
+            else:
+                found[byte] = self._digest_of(path, rows)
+                own.know(byte, found[byte])
+        return found
+
+    def _digest_of(self, path: TreePath, rows: Iterable[Row]) -> bytes:
         parts: list[bytes] = []
-        for child in sorted(names):
-            parts += (len(child).to_bytes(2, "big"), child, self.subtree_digest(_join(path, child)))
+        for child, _, digest in sorted(rows):
+            below = self._directories.get(_join(path, child))
+            parts += (len(child).to_bytes(2, "big"), child, (below.digest if below else None) or digest)
         return blake3(b"".join(parts)).digest()
 
     def _prefix_digest(self, path: TreePath, prefix: bytes) -> bytes | None:
         own = self._directories[path]
-        if len(prefix) == 1:
-            high = int(prefix, 16)
-            present = [byte for byte in sorted(own.buckets) if byte >> 4 == high]
-            if not present:
-                return None
-            return blake3(b"".join(bytes((b,)) + self._bucket_digest(path, own, b) for b in present)).digest()
+        self.subtree_digest(path)
+        if len(prefix) > 2:
+            names = set(own.under(prefix))
+            return self._digest_of(path, [row for row in own.rows() if row[0] in names]) if names else None
+        digests = self._bucket_digests(path, own, own.buckets())
         if len(prefix) == 2:
-            byte = int(prefix, 16)
-            return self._bucket_digest(path, own, byte) if byte in own.buckets else None
-        names = self._names(path, prefix)
-        return self._digest_of(path, names) if names else None
+            return digests.get(int(prefix, 16))
+        present = [byte for byte in sorted(digests) if byte >> 4 == int(prefix, 16)]
+        if not present:
+            return None
+        return blake3(b"".join(bytes((b,)) + digests[b] for b in present)).digest()
 
     def _names(self, path: TreePath, prefix: bytes) -> list[bytes]:
         own = self._directories.get(path)
-        if own is None:
-            return []
-        if len(prefix) < 2:
-            return [
-                child
-                for byte, bucket in own.buckets.items()
-                if not prefix or byte >> 4 == int(prefix, 16)
-                for child in bucket
-            ]
-        bucket = own.buckets.get(int(prefix[:2], 16), set())
-        if len(prefix) == 2:
-            return list(bucket)
-        return [child for child in bucket if name_hash(child).hex().encode().startswith(prefix)]
+        return [] if own is None else own.under(prefix)
 
     # --- structure --------------------------------------------------------------------------------
 
-    def _count(self, entry: Entry | None, sign: int) -> None:
-        if entry is not None and not entry.deleted:
-            self.alive += sign
-            self.size += sign * (entry.size if entry.kind is Kind.FILE else 0)
-            if is_conflict_copy(entry.path):
-                (self.conflicts.add if sign > 0 else self.conflicts.discard)(entry.path)
+    def _find(self, path: TreePath) -> tuple[bytes, bytes]:
+        """The record of a path's entry, empty where there is none, and its digest."""
+        if not path:
+            return self._root
+        own = self._directories.get(parent(path))
+        found = None if own is None else own.find(name(path))
+        if found is None:
+            return b"", NO_ENTRY
+        block, at = found
+        return block.records[at], block.digest(at)
 
-    def _touch(self, path: TreePath, add: bool) -> None:
-        while path:
-            above, child = parent(path), name(path)
-            own = self._directories.get(above)
-            if own is None:
-                own = self._directories[above] = _Directory()
-                add = True
-            byte = blake3(child).digest(length=1)[0]
+    def _put(self, packed: bytes) -> None:
+        path, record = self._records.make(packed)
+        self._set(path, record, blake3(packed).digest())
+
+    def _set(self, path: TreePath, record: bytes, digest: bytes) -> None:
+        self._account(path, self._find(path)[0], -1)
+        self._account(path, record, 1)
+        own = self._directories.get(path)
+        if own is not None:
             own.digest = None
-            own.digests.pop(byte, None)
-            if add:
-                own.buckets.setdefault(byte, set()).add(child)
-                add = above != ROOT and above not in self._entries
-            path = above
+        if not path:
+            self._root = (record, digest)
+            return
+        above = self._reach(parent(path))
+        found = above.find(name(path))
+        if found is None:
+            above.add(name(path), record, digest)
+        else:
+            found[0].set(found[1], record, digest)
+        self._touch(path)
+
+    def _account(self, path: TreePath, record: bytes, sign: int) -> None:
+        if not record:
+            return
+        self._count += sign
+        kind, size = self._records.kind_and_size(record)
+        if kind is not Kind.TOMBSTONE:
+            self.alive += sign
+            self.size += sign * (size if kind is Kind.FILE else 0)
+            if is_conflict_copy(path):
+                (self.conflicts.add if sign > 0 else self.conflicts.discard)(path)
+
+    def _reach(self, directory: TreePath) -> Children:
+        """A directory's children; it is made known to those above it, if need be without an entry of its own."""
+        own = self._directories.get(directory)
+        if own is not None:
+            return own
+        own = self._directories[directory] = Children()
+        place = directory
+        while True:
+            above = self._directories.get(parent(place))
+            known = above is not None
+            if above is None:
+                above = self._directories[parent(place)] = Children()
+            if above.find(name(place)) is None:
+                above.add(name(place))
+            if known:
+                self._touch(place)
+                return own
+            place = parent(place)
+
+    def _touch(self, path: TreePath) -> None:
+        """The digests above a path are not known any more."""
+        while path and self._directories[parent(path)].changed(name(path)):
+            path = parent(path)
 
     def _prune(self, path: TreePath) -> None:
-        while path and path not in self._entries and not self._directories.get(path):
+        while path and path not in self and not self._directories.get(path):
             self._directories.pop(path, None)
-            above, child = parent(path), name(path)
-            byte = blake3(child).digest(length=1)[0]
-            own = self._directories[above]
-            own.buckets[byte].discard(child)
-            if not own.buckets[byte]:
-                del own.buckets[byte]
-            path = above
-
-    def _below(self, path: TreePath) -> Iterator[TreePath]:
-        waiting = [path]
-        while waiting:
-            place = waiting.pop()
-            yield place
-            waiting += [_join(place, child) for child in self.children(place)]
+            self._touch(path)
+            self._directories[parent(path)].drop(name(path))
+            path = parent(path)
 
 
 def _join(path: TreePath, child: bytes) -> TreePath:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from l2sync.cluster import BanRecord
 from l2sync.frames import Verdict
-from l2sync.modtree import Chunk, Entry, Kind, Observation, Target, TreePath
+from l2sync.modtree import Chunk, Entry, Kind, ModTree, Observation, Target, TreePath
 
 BatchKey: TypeAlias = tuple[int, int]
 """A batch's name in the whole cluster: the origin's session and the batch's number there."""
@@ -30,7 +30,7 @@ class TreeSetup:
     path: str
     replica: int
     counter: int
-    entries: tuple[Entry, ...] = ()
+    known: ModTree = field(default_factory=ModTree)
     max_delete_percent: int = 50
     """More of the entries than this, vanishing at once, are held back; 100: never."""
 

@@ -45,7 +45,7 @@ class Offering:
             for batch in self.batches.values()
             if batch.shared is shared and not batch.released
             for entry in batch.entries
-            if shared.tree.get(entry.path) is entry
+            if shared.tree.get(entry.path) == entry
         }
 
     def pump(self, now: int) -> None:

@@ -105,7 +105,7 @@ class Reconciler:
         for raw, whole in message.items:
             path = tree_path(raw)
             if whole:
-                shared.offer([entry.path for entry in shared.tree.entries(path)], now)
+                shared.offer(shared.tree.paths(path), now)
             elif path in shared.tree:
                 shared.offer([path], now)
 

@@ -40,7 +40,6 @@ class SharedTree:
 
     setup: TreeSetup
     settings: NodeSettings
-    tree: ModTree = field(default_factory=ModTree)
     dirty: dict[TreePath, bool] = field(default_factory=dict)
     troubles: Troubles = field(init=False)
     disk_pause: str | None = None
@@ -62,6 +61,7 @@ class SharedTree:
     made: dict[TreePath, VersionVector | None] = field(default_factory=dict)
     """Paths written since the start, until the node first agrees with another; each with the version before."""
     agreed: bool = False
+    tree: ModTree = field(init=False)
     tag: int = 0
     replica: int = 0
     counter: int = 0
@@ -71,8 +71,7 @@ class SharedTree:
         self.troubles = Troubles(self.settings)
         self.tag = tree_tag(self.setup.name)
         self.replica, self.counter = self.setup.replica, self.setup.counter
-        for entry in self.setup.entries:
-            self.tree.put(entry)
+        self.tree = self.setup.known
 
     @property
     def name(self) -> str:

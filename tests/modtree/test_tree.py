@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections import deque
 from random import Random
 
+import msgspec
 import pytest
+from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2sync.modtree import ROOT, Entry, ModTree, TreePath, tree_path
+from l2sync.modtree import (
+    ROOT,
+    Chunk,
+    Entry,
+    Kind,
+    ModTree,
+    TreePath,
+    VersionVector,
+    name_hash,
+    pack_chunks,
+    pack_entry,
+    tree_path,
+)
 
 from .make import entries, file, folder, written
 
@@ -39,6 +53,64 @@ def test_any_other_entry_makes_another_digest_and_forgetting_it_brings_the_old_o
     else:
         tree.put(held)
     assert tree.root_digest == before
+
+
+def naive(tree: ModTree, path: TreePath = ROOT) -> bytes:
+    """The digest of a subtree as it is declared, without anything remembered."""
+    buckets: dict[int, list[bytes]] = {}
+    for child in sorted(tree.children(path)):
+        below = naive(tree, TreePath(path + b"/" + child if path else child))
+        buckets.setdefault(name_hash(child)[0], []).append(len(child).to_bytes(2, "big") + child + below)
+    entry = tree.get(path)
+    own = blake3(pack_entry(entry)).digest() if entry is not None else bytes(32)
+    if not buckets:
+        return own
+    rows = [bytes((byte,)) + blake3(b"".join(buckets[byte])).digest() for byte in sorted(buckets)]
+    return blake3(own + b"".join(rows)).digest()
+
+
+@given(st.lists(st.tuples(entries(), st.booleans(), st.booleans()), max_size=12), st.integers(0, 90), st.randoms())
+def test_what_is_remembered_of_digests_is_what_would_be_found(
+    steps: list[tuple[Entry, bool, bool]], beside: int, rng: Random
+) -> None:
+    tree = ModTree(written(file(b"x/%d" % number)) for number in range(beside))
+    expected = {path: tree.get(path) for path in tree.paths()}
+    for entry, put, look in steps:
+        other = tree_path(b"x/%d" % rng.randrange(90))
+        if put:
+            tree.put(entry)
+            expected[entry.path] = entry
+        else:
+            for path in (entry.path, other):
+                tree.remove(path)
+                expected.pop(path, None)
+        if look:
+            _ = tree.root_digest
+    assert tree.root_digest == naive(tree)
+    assert {path: tree.get(path) for path in tree.paths()} == expected and len(tree) == len(expected)
+    assert tree.alive == sum(not entry.deleted for entry in expected.values() if entry is not None)
+
+
+@given(entries())
+def test_an_entry_is_held_as_it_was_put(entry: Entry) -> None:
+    chunks = pack_chunks([Chunk(bytes(32), 1), Chunk(bytes(32), 2)])
+    two = msgspec.structs.replace(entry, kind=Kind.FILE, target=b"", size=3, chunks=chunks)
+    short = msgspec.structs.replace(entry, version=VersionVector((entry.dot,)))
+    odd = msgspec.structs.replace(entry, xattrs=((b"user.x", b""),), link_group=b"label")
+    for one in (entry, two, short, odd):
+        assert ModTree([one]).get(one.path) == one
+        assert ModTree.of_packed([pack_entry(one)]).get(one.path) == one
+
+
+def test_a_path_of_very_many_parts_is_as_good_as_any() -> None:
+    path, tree = b"", ModTree()
+    for _ in range(1000):
+        path += b"/a" if path else b"a"
+        tree.put(written(folder(tree_path(path))))
+        _ = tree.root_digest if len(path) % 500 == 1 else None
+    before = tree.root_digest
+    tree.put(written(folder(tree_path(path), mtime=2)))
+    assert tree.root_digest != before and len(tree.paths()) == 1000
 
 
 def descend(a: ModTree, b: ModTree) -> tuple[int, set[TreePath]]:

@@ -11,6 +11,7 @@ from l2sync.modtree import (
     Chunk,
     Entry,
     Kind,
+    ModTree,
     Observation,
     Target,
     TreePath,
@@ -127,7 +128,7 @@ class SimDisk:
 
     def setup(self) -> TreeSetup:
         """What the node starts from."""
-        return TreeSetup(self.name, "/" + self.name, self.replica, self.counter, tuple(self.index.values()))
+        return TreeSetup(self.name, "/" + self.name, self.replica, self.counter, ModTree(self.index.values()))
 
     def scan(self, paths: tuple[TreePath, ...] | None) -> Observed:
         """Whatever differs from the index, at and below the paths."""
