@@ -8,7 +8,7 @@ from __future__ import annotations
 import stat
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar
 
 import outcome
@@ -62,9 +62,9 @@ class Desk:
         self._report = report
         self._log = structlog.get_logger().bind(tree=name)
 
-    async def persist(self, effect: api.Persist) -> None:
-        """Make entries durable. Raises what the store raises."""
-        await self.worker.run(lambda: self.store.persist(effect.entries, effect.counter))
+    def persist(self, effect: api.Persist) -> Callable[[], Awaitable[None]]:
+        """Begin to make entries durable; what is returned waits for it. Raises what the store raises."""
+        return self.worker.begin(lambda: self.store.persist(effect.entries, effect.counter))
 
     def carry_out(self, effect: DiskRequest) -> None:
         """Have it done after all asked for before; the node hears of it."""

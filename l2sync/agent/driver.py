@@ -7,7 +7,7 @@ frames holds the node up, and nothing piles up.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -188,8 +188,7 @@ class Driver:
             if self._failure is not None:
                 raise self._failure
             effects = self.node.take_effects()
-            for effect in effects:
-                await self._carry_out(effect)
+            await self._carry_out_all(effects)
             if self._clock() - turn > _TURN:
                 await trio.lowlevel.checkpoint()
                 turn = self._clock()
@@ -209,12 +208,21 @@ class Driver:
                 await self._wake.wait()
             turn = self._clock()
 
+    async def _carry_out_all(self, effects: list[api.Effect]) -> None:
+        """In order; but content is read while the index is being written: it changes nothing, and is needed next."""
+        overlapped = any(isinstance(effect, api.Persist) for effect in effects)
+        ahead = [effect for effect in effects if overlapped and isinstance(effect, api.ReadChunks)]
+        for effect in effects:
+            if isinstance(effect, api.Persist):
+                await self._persist(effect, ahead)
+                ahead = []
+            elif not (overlapped and isinstance(effect, api.ReadChunks)):
+                await self._carry_out(effect)
+
     async def _carry_out(self, effect: api.Effect) -> None:
         match effect:
             case api.Send(frame, address):
                 await self._send(frame, address)
-            case api.Persist():
-                await self._persist(effect)
             case api.Notify(event, level, fields):
                 getattr(self._log, level)(event, **fields)
             case api.Answer(request):
@@ -227,6 +235,8 @@ class Driver:
             case api.RenewReplica(tree, replica, counter):
                 desk = self.desks[tree]
                 await desk.worker.run(lambda: desk.store.new_replica(replica, counter))
+            case api.Persist():
+                await self._persist(effect)
             case _:
                 self.desks[effect.tree].carry_out(effect)
 
@@ -247,11 +257,15 @@ class Driver:
                 await trio.lowlevel.checkpoint()
                 return
 
-    async def _persist(self, effect: api.Persist) -> None:
-        """Until it is done: what is not durable must not be announced."""
+    async def _persist(self, effect: api.Persist, ahead: Sequence[api.ReadChunks] = ()) -> None:
+        """Until it is done: what is not durable must not be announced. ``ahead`` is asked for, and not waited for."""
         while True:
             try:
-                await self.desks[effect.tree].persist(effect)
+                durable = self.desks[effect.tree].persist(effect)
+                for read in ahead:
+                    self.desks[read.tree].carry_out(read)
+                ahead = ()
+                await durable()
                 break
             except Exception as error:
                 if self.stuck is None:

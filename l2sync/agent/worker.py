@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import outcome
@@ -35,6 +35,10 @@ class Worker:
 
     async def run(self, job: Callable[[], T]) -> T:
         """Do the job in its turn, and wait for it. The job is done even if nobody waits any more."""
+        return await self.begin(job)()
+
+    def begin(self, job: Callable[[], T]) -> Callable[[], Awaitable[T]]:
+        """Do the job in its turn; call and await what is returned for its result."""
         finished = trio.Event()
         results: list[outcome.Outcome[T]] = []
 
@@ -42,9 +46,12 @@ class Worker:
             results.append(result)
             finished.set()
 
+        async def result() -> T:
+            await finished.wait()
+            return results[0].unwrap()
+
         self.post(job, done)
-        await finished.wait()
-        return results[0].unwrap()
+        return result
 
     async def close(self) -> None:
         """End after what was asked for; waits for the thread, whatever is cancelled meanwhile."""

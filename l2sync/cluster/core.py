@@ -343,6 +343,9 @@ class Cluster:
         if not self.hub.hear_time(peer, lock.lamport, now):
             return
         self.hub.lamport += 1
+        if lock.purpose == Purpose.USER:
+            # A batch's lock is waited for no longer than what is told of its staging, and that brings the answer along.
+            self.messenger.hurry(peer, now)
         claim = Claim(peer.session, lock.number, peer.id, lock.lamport, lock.tree, lock.purpose, lock.paths)
         known = self.locks.get(*claim.key)
         if known is not None:
@@ -355,6 +358,7 @@ class Cluster:
         self.hub.events.append(Claimed(peer.id, peer.session, lock.number))
         before = self.locks.earlier(claim)
         if before is not None and before.session == self.session:
+            self.messenger.hurry(peer, now)
             text = f"{self.name} holds or wants it with an earlier claim"
             self.hub.emit(Kind.REJ, Rej(RejReason.LOCKED, lock.number, text).pack(), peer)
 

@@ -22,7 +22,8 @@ from .acks import AckTracker, Parcel
 from .hub import Delivered, Hub, Peer, PeerState
 from .streams import epoch_start
 
-_URGENT = frozenset((Kind.LOCK, Kind.UNLOCKALL, Kind.DONE, Kind.WANT, Kind.REGISTER))
+_URGENT = frozenset((Kind.REGISTER,))
+"""What is answered at once. Nobody waits for the answer to anything else: what it says is told by what follows."""
 
 
 class Messenger:
@@ -58,6 +59,8 @@ class Messenger:
             parcel = Parcel(self._messages, kind, seq, pack_prefix(seq, flags) + piece, lane, set(owing))
             if owing:
                 self._queues.setdefault(lane, deque()).append(parcel)
+        if to is not None and to.session in self._ack_due:
+            self._answer(to, now)
         self._pump(lane, now)
         return self._messages
 
@@ -152,6 +155,17 @@ class Messenger:
             peer.ack_oldest = now
         peer.ack_at = due if peer.ack_at is None else min(peer.ack_at, due)
         self._ack_due[peer.session] = peer
+
+    def hurry(self, peer: Peer, now: int) -> None:
+        """What is owed to this peer is to be answered at once."""
+        if peer.ack_at is not None:
+            peer.ack_at = min(peer.ack_at, now)
+
+    def _answer(self, peer: Peer, now: int) -> None:
+        """An ack now: a frame goes to this peer anyway, and wakes it once for both."""
+        del self._ack_due[peer.session]
+        if peer.ack_at is not None and self.hub.id != NOID:
+            self._send_ack(peer, now)
 
     def _send_ack(self, peer: Peer, now: int) -> None:
         delay = min((now - peer.ack_oldest) // 1000, 0xFFFFFFFF)

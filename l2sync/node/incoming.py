@@ -34,6 +34,8 @@ class Incoming:
     released: bool = False
     committing: bool = False
     rounds: Rounds | None = None
+    asked: bool = False
+    ask_at: int = 0
     wanted_at: int = 0
     want_again: int = 0
 
@@ -85,6 +87,13 @@ class Incoming:
             chunks += self.assembler.feed(*symbol, now)
         self.early.clear()
         return chunks
+
+    @property
+    def lacking(self) -> int:
+        """Bytes of content still to come."""
+        assert self.table is not None and self.assembler is not None
+        ranges = self.assembler.missing_ranges()
+        return sum(self.table.chunks[index].length for first, last in ranges for index in range(first, last + 1))
 
     @property
     def complete(self) -> bool:

@@ -19,6 +19,8 @@ from .tree import SharedTree
 _MOST_BATCHES_PER_PEER = 64
 _FAILED_TOLD = 50
 _WANT_AGAIN = 1_000_000_000
+_COMING = 8_000_000
+"""ns in which the origin of a small batch, which sends its data unasked, has read and sent it."""
 
 
 class Receiving:
@@ -132,11 +134,16 @@ class Receiving:
         elif batch.complete:
             self._staged(batch, now)
         if not batch.complete:
-            self.want(batch)
+            # Little that is new comes by itself: to ask for it would have all receivers wake the origin for nothing.
+            small = not batch.asked and batch.lacking <= self.ctx.settings.push_bytes
+            batch.ask_at = now + (_COMING if small else 0)
+            if not small:
+                self.want(batch)
 
     def want(self, batch: Incoming) -> None:
         """Tell the origin which chunks are lacking."""
         assert batch.assembler is not None
+        batch.asked = True
         batch.wanted_at = self._now
         batch.want_again = min(max(2 * batch.want_again, _WANT_AGAIN), self.ctx.settings.stage_timeout)
         ranges = tuple(batch.assembler.missing_ranges())[:8000]
@@ -296,6 +303,8 @@ class Receiving:
 
     def _want_due(self, batch: Incoming) -> int:
         assert batch.assembler is not None
+        if not batch.asked:
+            return max(batch.ask_at, batch.assembler.last_data + _COMING)
         return max(batch.wanted_at, batch.assembler.last_data) + max(batch.want_again, _WANT_AGAIN)
 
     def _report_reception(self, batch: Incoming, now: int) -> None:

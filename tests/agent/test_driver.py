@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -40,12 +40,15 @@ class SlowDesk:
         self.done: list[object] = []
         self.errors = errors
 
-    async def persist(self, effect: api.Persist) -> None:
-        await self.allowed.wait()
-        if self.errors:
-            self.errors -= 1
-            raise OSError(28, "no space left")
-        self.done.append(effect)
+    def persist(self, effect: api.Persist) -> Callable[[], Awaitable[None]]:
+        async def durable() -> None:
+            await self.allowed.wait()
+            if self.errors:
+                self.errors -= 1
+                raise OSError(28, "no space left")
+            self.done.append(effect)
+
+        return durable
 
     def carry_out(self, effect: object) -> None:
         self.done.append(effect)
@@ -81,6 +84,18 @@ async def test_nothing_is_sent_before_what_it_tells_of_is_durable():
         desk.allowed.set()
         await wait_all_tasks_blocked()
         assert b.link.sent == [b"after"] and len(desk.done) == 1
+
+
+async def test_content_is_read_once_and_while_the_index_is_being_written(autojump_clock: object):
+    async with bench() as b:
+        desk = b.driver.desks["t"] = SlowDesk(errors=1)
+        read, store = api.ReadChunks("t", (1, 1), ()), api.Discard("t", (1, 1))
+        b.poke(api.Persist("t", (), 1), api.Send(b"after", None), read, store)
+        await wait_all_tasks_blocked()
+        assert desk.done == [read] and b.link.sent == []
+        desk.allowed.set()
+        await until(lambda: store in desk.done)
+        assert desk.done.count(read) == 1 and b.link.sent == [b"after"]
 
 
 async def test_an_index_that_cannot_be_written_holds_everything_until_it_can(autojump_clock: object):
