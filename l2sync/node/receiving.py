@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from blake3 import blake3
 
 from l2sync.frames import Done, Entries, Kind, Stage, Want
-from l2sync.modtree import Entry, TreePath, pack_entry
+from l2sync.modtree import Entry, Order, TreePath, pack_entry
 
 from .api import BatchKey, Commit, Committed, Discard, Persist, Prepare, Prepared, RenewReplica, Rescan, Store, Stored
 from .context import Context
@@ -156,7 +156,7 @@ class Receiving:
     def committed(self, event: Committed, now: int) -> None:
         """The disk has made a batch visible; tell the origin, and look again at what the user changed meanwhile."""
         shared = self.ctx.trees[event.tree]
-        shared.adopt((e for e in event.applied if is_news(shared.tree.get(e.path), e)), now)
+        self._adopt(shared, event.applied, now)
         own = self._own.get(event.key, set())
         shared.offer([e.path for e in event.applied if e.path in own], now)
         if event.changed:
@@ -176,6 +176,23 @@ class Receiving:
         if batch is not None and batch.rounds is not None:
             self._report(batch, batch.rounds, now)
         self._next_commit(shared, now)
+
+    def _adopt(self, shared: SharedTree, applied: Iterable[Entry], now: int) -> None:
+        """Know what the disk has made true, but for paths of which a scan has told since the plan was made.
+
+        Such a version rests on what the scan saw, not on what was committed. It goes to the index once more, lest
+        index and tree name different versions.
+        """
+        since = []
+        for entry in applied:
+            mine = shared.tree.get(entry.path)
+            if mine is None or mine.version.compare(entry.version) in (Order.BEFORE, Order.EQUAL):
+                shared.adopt((entry,), now)
+            else:
+                since.append(mine)
+        if since:
+            self.ctx.emit(Persist(shared.name, tuple(since), shared.counter))
+            self.ctx.emit(Rescan(shared.name, tuple(entry.path for entry in since)))
 
     def _commit_round(self, batch: Incoming) -> None:
         assert batch.rounds is not None

@@ -234,6 +234,11 @@ class SimDisk:
             if entry.path in self.cannot_apply:
                 failed[entry.path] = self.cannot_apply[entry.path]
                 continue
+            known = self.index.get(entry.path)
+            if known is not None and not known.deleted and known.same_state(entry):
+                self.index[entry.path] = entry  # only the version is news: the user's change still tells
+                applied.append(entry)
+                continue
             there = self._observe(entry.path).look()
             if there not in (look_of(self.index.get(entry.path)), look_of(entry)):
                 changed.append(entry.path)

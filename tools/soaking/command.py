@@ -19,6 +19,8 @@ from soaking.field import field
 from soaking.rounds import Finding, Round
 from tests.integration.cluster import Cluster
 
+_OPTIONS = "max_delete_percent = 100\n"
+"""The users here delete at random: the brake would stop them all."""
 _MOST_ROUNDS = 8
 """Rounds on one cluster, before a new one with empty trees and another number of nodes begins."""
 
@@ -83,7 +85,7 @@ def _soak(chosen: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def _cluster(rng: random.Random, nodes: int | None) -> Iterator[Cluster]:
     count = nodes or rng.choice([3, 3, 4, 5])
-    with field(count) as (place, trees), Cluster(count, place, trees) as cluster:
+    with field(count) as (place, trees), Cluster(count, place, trees, _OPTIONS) as cluster:
         cluster.start()
         yield cluster
 
