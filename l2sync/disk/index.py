@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from l2sync.modtree import CHUNK_RECORD, Entry, Kind, TreePath, pack_entry, unpack_entry
 
@@ -121,25 +121,39 @@ class Index:
 
     def rows(self, paths: Iterable[TreePath]) -> dict[TreePath, Row]:
         """What is known of many paths; unknown ones are left out."""
+        query = "SELECT path, id, kind, packed, signature FROM wanted_path CROSS JOIN entry USING(path)"
+        found = self._joined(query, paths)
+        return {TreePath(path): Row(number, Kind(kind), packed, sig) for path, number, kind, packed, sig in found}
+
+    def _joined(self, query: str, paths: Iterable[TreePath]) -> list[Any]:
+        """Run a query in which ``wanted_path`` is the paths."""
         self._db.execute("BEGIN")
         try:
             self._db.executemany("INSERT OR IGNORE INTO wanted_path VALUES(?)", ((path,) for path in paths))
-            found = self._db.execute(
-                "SELECT path, id, kind, packed, signature FROM wanted_path CROSS JOIN entry USING(path)"
-            ).fetchall()
+            return self._db.execute(query).fetchall()
         finally:
             self._db.execute("DELETE FROM wanted_path")
             self._db.execute("COMMIT")
-        return {TreePath(path): Row(number, Kind(kind), packed, sig) for path, number, kind, packed, sig in found}
 
-    def alive(self, under: TreePath | None = None) -> dict[TreePath, bytes]:
-        """Signatures of all that should stand in the tree, or strictly below a directory."""
-        query = "SELECT path, signature FROM entry WHERE kind<>0"
-        if not under:
-            found = self._db.execute(query + ("" if under is None else " AND path<>x''"))
-        else:
-            found = self._db.execute(query + " AND path>? AND path<?", (under + b"/", under + b"0"))
-        return {TreePath(path): sig for path, sig in found}
+    @property
+    def most_rows(self) -> int:
+        """No row has a number as high as this."""
+        return self._next_id
+
+    def signatures(self, paths: Iterable[TreePath]) -> list[tuple[TreePath, int, bytes]]:
+        """Path, row number and signature of those of the paths that should stand in the tree."""
+        query = "SELECT path, id, signature FROM wanted_path CROSS JOIN entry USING(path) WHERE kind<>0"
+        return self._joined(query, paths)
+
+    def numbers(self) -> Iterator[tuple[TreePath, int]]:
+        """Path and row number of all that should stand in the tree, parents first."""
+        yield from self._db.execute("SELECT path, id FROM entry WHERE kind<>0 ORDER BY path")
+
+    def alive(self, under: TreePath) -> list[TreePath]:
+        """All that should stand in the tree strictly below a directory."""
+        low, high = (under + b"/", under + b"0") if under else (b"\0", b"\xff" * 256)
+        found = self._db.execute("SELECT path FROM entry WHERE kind<>0 AND path>? AND path<?", (low, high))
+        return [TreePath(path) for (path,) in found]
 
     def children(self, directory: TreePath) -> dict[TreePath, bytes]:
         """Signatures of what should stand directly in a directory, with no walk through what is deeper."""

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from l2sync.modtree import MAX_PATH, PRIVATE, ROOT, Kind, Observation, TreePath, ancestors, parent
 
@@ -16,9 +17,12 @@ from .index import Index
 from .links import LinkedNames, Sighting
 from .look import SPECIAL, kind_of, signature
 from .reading import Reader
+from .roll import Roll
 
 PASSING = (*NOT_THERE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR)
 """Troubles that are likely to be over in a moment."""
+_AT_ONCE = 1000
+"""So many of a directory's children are compared with the index at once."""
 
 
 @dataclass(slots=True)
@@ -47,6 +51,9 @@ class Scanner:
         """Whether FIFOs and devices are kept in sync."""
         self._found = Findings()
         self._known: dict[TreePath, bytes] = {}
+        """Signatures of what is being looked at."""
+        self._roll: Roll | None = None
+        """In a scan of the whole tree: that of a tree of any size is not to be held at once."""
         self._visited: set[TreePath] = set()
         self._listed: set[TreePath] = set()
         self._turned: set[TreePath] = set()
@@ -60,10 +67,13 @@ class Scanner:
 
     def whole(self) -> Findings:
         """Look at everything."""
-        self._known = self._index.alive()
+        roll = self._roll = Roll(self._index)
+        self._known = roll.known([ROOT])
         self._look(ROOT, os.fstat(self._beneath.fd))
         self._walk(ROOT)
-        self._miss(self._known)
+        for path in list(roll.missing()):
+            if not self._cannot_tell(path) and not self._unseen(path):
+                self._missing(path)
         return self._done()
 
     def some(self, paths: Iterable[TreePath]) -> Findings:
@@ -178,17 +188,22 @@ class Scanner:
         waiting = [top]
         while waiting:
             path = waiting.pop()
-            self._listed.add(path)
+            if self._roll is None:
+                self._listed.add(path)
             try:
                 fd = self._beneath.open(path, DIRECTORY)
             except OSError as error:
                 self._trouble(path, error)
                 continue
             try:
-                for child, status in self._list(path, fd):
-                    self._look(child, status, fd)
-                    if kind_of(status) is Kind.DIR and (into is None or into(child)):
-                        waiting.append(child)
+                listing = iter(self._list(path, fd))
+                while some := list(islice(listing, _AT_ONCE)):
+                    if self._roll is not None:
+                        self._known = self._roll.known(child for child, _ in some)
+                    for child, status in some:
+                        self._look(child, status, fd)
+                        if kind_of(status) is Kind.DIR and (into is None or into(child)):
+                            waiting.append(child)
             except OSError as error:
                 self._trouble(path, error)
             finally:
@@ -218,7 +233,8 @@ class Scanner:
 
     def _look(self, path: TreePath, status: os.stat_result, directory: int = -1) -> None:
         """Compare one thing with the index."""
-        self._visited.add(path)
+        if self._roll is None:
+            self._visited.add(path)
         kind = kind_of(status, self._special)
         if kind is None:
             if path in self._known and not self._left_alone(path):
@@ -275,12 +291,6 @@ class Scanner:
         seen = Observation(path=path, kind=Kind.TOMBSTONE)
         self._found.observations.append(seen)
         self._found.signatures[path] = (b"", seen)
-
-    def _miss(self, known: Iterable[TreePath]) -> None:
-        """Report what is known and was not met on the way."""
-        for path in sorted(path for path in known if path not in self._visited):
-            if not self._cannot_tell(path) and not self._unseen(path):
-                self._missing(path)
 
     def _cannot_tell(self, path: TreePath) -> bool:
         return path in self._skipped or any(above in self._skipped for above in ancestors(path))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from l2sync.disk.beneath import DIRECTORY, Beneath
 from l2sync.disk.chunker import MOST_CHUNKS, SMALLEST, chunk_size
 from l2sync.disk.index import Index
+from l2sync.disk.roll import Roll
 from l2sync.modtree import Chunk, Entry, Kind, TreePath, VersionVector, pack_chunks
 
 from .conftest import Replica
@@ -54,8 +55,11 @@ def test_the_index_finds_children_and_what_is_below(tmp_path: Path, known: set[b
     for top in {b"", *(path.split(b"/")[0] for path in known)}:
         prefix = top + b"/" if top else b""
         below = {path for path in known if path.startswith(prefix)} - {top}
-        assert set(index.alive(TreePath(top)) if top else index.alive()) == below
+        assert set(index.alive(TreePath(top))) == below
         assert set(index.children(TreePath(top))) == {p for p in below if b"/" not in p[len(prefix) :]}
+    roll, asked = Roll(index), sorted(known)[::2]
+    assert roll.known([*map(TreePath, asked), TreePath(b"never/heard of")]) == dict.fromkeys(asked, b"s")
+    assert list(roll.missing()) == sorted(known)[1::2]
     index.close()
 
 
