@@ -350,6 +350,6 @@ def test_a_broken_index_pauses(synced: Pair, monkeypatch: pytest.MonkeyPatch) ->
     def broken(*_: object) -> None:
         raise sqlite3.DatabaseError("database disk image is malformed")
 
-    monkeypatch.setattr(Index, "alive", broken)
+    monkeypatch.setattr(Index, "signatures", broken)
     with pytest.raises(Paused, match="malformed"):
         b.store.scan(None)
