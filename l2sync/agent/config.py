@@ -71,6 +71,8 @@ class TreeSection(msgspec.Struct, frozen=True):
     settle_ms: Annotated[int, msgspec.Meta(ge=0, le=2000)] = 50
     max_delete_percent: Annotated[int, msgspec.Meta(ge=0, le=100)] = 50
     """More of the tree than this, vanishing at once, is held back until a user decides; 100: never."""
+    tombstone_days: Annotated[int, msgspec.Meta(ge=1, le=36500)] = 90
+    """How long deletions are remembered; the same on every node."""
     rescan_s: Annotated[int, msgspec.Meta(ge=10)] = 3600
     """Seconds between two looks at the whole tree, which find what the kernel did not report."""
 
@@ -107,6 +109,7 @@ _REMEDIES = {
     "tree.ignore": 'give a list of gitignore patterns, such as ignore = ["*.swp", "cache/"]',
     "tree.devices": "write devices = true or devices = false",
     "tree.max_delete_percent": "give a number from 0 to 100, such as max_delete_percent = 50; 100 means no brake",
+    "tree.tombstone_days": "give a number of days, at least 1, such as tombstone_days = 90",
     "tree.settle_ms": "give a number of milliseconds from 0 to 2000, such as settle_ms = 50",
     "tree.rescan_s": "give a number of seconds, at least 10, such as rescan_s = 3600",
 }

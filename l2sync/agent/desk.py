@@ -23,7 +23,17 @@ from .worker import Worker
 T = TypeVar("T")
 Report = Callable[[api.DiskEvent], None]
 DiskRequest = (
-    api.Accept | api.Prepare | api.Store | api.Commit | api.Discard | api.ReadChunks | api.Rescan | api.Explain
+    api.Accept
+    | api.Forget
+    | api.SetAside
+    | api.Together
+    | api.Prepare
+    | api.Store
+    | api.Commit
+    | api.Discard
+    | api.ReadChunks
+    | api.Rescan
+    | api.Explain
 )
 
 _LONGEST_COMMIT = 60_000_000_000
@@ -87,7 +97,13 @@ class Desk:
             case api.Explain():
                 self._explain(effect)
             case api.Accept():
-                self._accept()
+                self._try("accept", self.store.accept)
+            case api.Forget():
+                self._try("forget", lambda: self.store.forget(effect.paths))
+            case api.Together(_, wall):
+                self._try("note_together", lambda: self.store.note_together(wall))
+            case api.SetAside():
+                self._set_aside(effect.paths)
 
     def scan(self, paths: Iterable[TreePath] | None, done: Callable[[int | Exception], None] | None = None) -> None:
         """Look at these paths (None: all); the node hears what differs, then ``done`` how much, or why not."""
@@ -152,7 +168,7 @@ class Desk:
         if reason is not None:
             self._report(api.TreePaused(self.name, reason, held))
         else:
-            self._report(api.TreeResumed(self.name))
+            self._report(api.TreeResumed(self.name, self.store.lost))
 
     def _prepare(self, effect: api.Prepare) -> None:
         def succeed(result: Prepared) -> api.DiskEvent:
@@ -186,14 +202,24 @@ class Desk:
             lambda _: api.ChunksRead(self.name, effect.key, tuple((r.index, None) for r in effect.reads)),
         )
 
-    def _accept(self) -> None:
+    def _try(self, what: str, job: Callable[[], None]) -> None:
+        """Have a thing done that the node hears nothing of."""
+
         def finish(result: outcome.Outcome[None]) -> None:
             try:
                 result.unwrap()
             except Exception as error:
-                self._fail("accept", error)
+                self._fail(what, error)
 
-        self.worker.post(self.store.accept, finish)
+        self.worker.post(job, finish)
+
+    def _set_aside(self, paths: tuple[TreePath, ...]) -> None:
+        def work() -> None:
+            place = self.store.set_aside(paths)
+            self._log.warning("set_aside", count=len(paths), place=str(place))
+
+        self._try("set_aside", work)
+        self.scan(None)
 
     def _explain(self, effect: api.Explain) -> None:
         def finish(result: outcome.Outcome[Seen]) -> None:

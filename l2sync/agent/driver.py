@@ -34,6 +34,7 @@ class Conductor(Protocol):
     """The node, as the driver knows it."""
 
     def start(self, now: int) -> None: ...
+    def tell_wall(self, wall: int, now: int) -> None: ...
     def receive(self, frame: bytes, now: int, source: bytes | None = None) -> None: ...
     def disk_reported(self, event: api.DiskEvent, now: int) -> None: ...
     def submit(self, request: api.Request, now: int) -> None: ...
@@ -93,6 +94,11 @@ class Driver:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._read)
             nursery.start_soon(self._conduct)
+
+    def tell_wall(self) -> None:
+        """Tell the node the time of day."""
+        self.node.tell_wall(int(time.time()), self._clock())
+        self._wake.set()
 
     def report(self, event: api.DiskEvent) -> None:
         """Hand a disk event to the node. Never raises: what goes wrong in it ends `run`."""

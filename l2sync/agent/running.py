@@ -31,6 +31,8 @@ from .watching import TreeWatch
 from .worker import Worker
 
 MS = 1_000_000
+WALL_S = 60.0
+"""How often the node is told the time of day."""
 
 
 class Running:
@@ -45,9 +47,16 @@ class Running:
     async def run(self) -> None:
         """Until cancelled."""
         async with trio.open_nursery() as nursery:
+            self.driver.tell_wall()
             nursery.start_soon(self.driver.run)
+            nursery.start_soon(self._tell_wall)
             for watch in self.watches.values():
                 nursery.start_soon(watch.run)
+
+    async def _tell_wall(self) -> None:
+        while True:
+            await trio.sleep(WALL_S)
+            self.driver.tell_wall()
 
     def describe(self) -> str:
         """How things stand, in one line."""
@@ -135,7 +144,17 @@ def _open(tree: TreeSection, state_dir: Path, node_name: str) -> tuple[TreeStore
     options = TreeOptions(ignore=tuple(tree.ignore), devices=tree.devices, settle_ns=tree.settle_ms * MS)
     store = TreeStore.open(tree.name, Path(tree.path), state_dir, options, node_name)
     known = ModTree.of_packed(store.packed())
-    setup = TreeSetup(tree.name, tree.path, store.replica, store.counter, known, tree.max_delete_percent)
+    setup = TreeSetup(
+        tree.name,
+        tree.path,
+        store.replica,
+        store.counter,
+        known,
+        tree.max_delete_percent,
+        tree.tombstone_days,
+        store.together,
+        store.lost,
+    )
     return store, setup
 
 

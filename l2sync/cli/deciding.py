@@ -16,10 +16,10 @@ from .connection import agent, socket_option
 @click.argument("tree")
 @socket_option
 def approve(tree: str, socket: Path | None) -> None:
-    """Let a mass deletion in TREE go everywhere, or take an unmarked root for the tree it should be.
+    """Let a mass deletion in TREE go everywhere, or what may have been deleted elsewhere be had again everywhere.
 
-    `l2sync status` says what is held back. On any node: the decision reaches the one that holds it. TREE is a tree's
-    name, or its root.
+    `l2sync status` says what is held back. A mass deletion may be decided upon on any node, the other on the node that
+    asks. TREE is a tree's name, or its root.
 
     Exit status 1: nothing of it is held back.
     """
@@ -30,10 +30,10 @@ def approve(tree: str, socket: Path | None) -> None:
 @click.argument("tree")
 @socket_option
 def restore(tree: str, socket: Path | None) -> None:
-    """Bring back what a mass deletion took from TREE, from the other nodes.
+    """Bring back what a mass deletion took from TREE, from the other nodes; or make it be as theirs.
 
-    What was made or edited since stays. On any node: the decision reaches the one that holds it. TREE is a tree's
-    name, or its root.
+    What was made or edited since a mass deletion stays. What may have been deleted elsewhere, while this node was away
+    or its state lost, is set aside in .l2sync/aside/ at the tree's root. TREE is a tree's name, or its root.
 
     Exit status 1: nothing of it is held back.
     """

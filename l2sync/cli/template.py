@@ -47,6 +47,8 @@ path = {path}
 #devices = false
 # More of the tree than this, vanishing at once, is held back until l2sync approve or l2sync restore; 100: never.
 #max_delete_percent = 50
+# Days for which deletions are remembered, the same on every host; who is away for longer is asked about what it has.
+#tombstone_days = 90
 # Milliseconds that a file must be quiet before its change is sent.
 #settle_ms = 50
 # Seconds between two looks at the whole tree, for what the kernel did not report.

@@ -54,6 +54,8 @@ class Guard:
         self._index = index
         self._beneath: Beneath | None = None
         self._full = False
+        self.lost = index.meta("lost") == "1"
+        """Whether the index replaces one that was lost, and has not been found to lack nothing yet."""
 
     def check(self) -> Beneath:
         """The root, fit for use. Raises Paused."""
@@ -103,6 +105,9 @@ class Guard:
             self.close()  # a root that is held open cannot be unmounted
             what = "is not marked" if found is None else "carries the mark of another tree"
             raise Paused(f"the root {self.root} {what}: is its disk mounted?", held=True)
+        if found is not None:
+            self._index.set_meta("lost", "1")
+            self.lost = True
         self._mark(beneath)
 
     def _mark(self, beneath: Beneath) -> None:

@@ -86,6 +86,12 @@ class Index:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (key, value))
 
     @property
+    def together(self) -> int | None:
+        """When the tree was last the same as the others', in seconds since 1970."""
+        known = self.meta("together")
+        return int(known) if known else None
+
+    @property
     def replica(self) -> int:
         """Under which number this index's own writes are counted."""
         return int(self.meta("replica") or 0)
@@ -253,6 +259,15 @@ class Index:
                 self.set_meta("counter", str(counter))
             if batch is not None:
                 self._db.execute("DELETE FROM journal WHERE batch=?", (batch,))
+
+    def forget(self, paths: Iterable[TreePath]) -> None:
+        """Have nothing of these paths any more, durably."""
+        rows = self.rows(paths)
+        gone = [item for row in rows.values() for item in _chunk_rows(row.id, row.entry())]
+        with self._transaction():
+            self._db.executemany("DELETE FROM chunk WHERE hash=? AND entry=? AND offset=?", gone)
+            self._db.executemany("DELETE FROM link WHERE entry=?", [(row.id,) for row in rows.values()])
+            self._db.executemany("DELETE FROM entry WHERE path=?", [(path,) for path in rows])
 
     def set_signatures(self, signatures: Iterable[tuple[TreePath, bytes]]) -> None:
         """Note that files look different to stat, though they hold what their entries say. Need not be durable."""

@@ -16,6 +16,7 @@ from l2sync.modtree import Chunk, Entry, Observation, Target, TreePath, parent, 
 from l2sync.modtree import name as last_name
 
 from .applier import Applier, CommitResult
+from .aside import set_aside
 from .beneath import Beneath, Directories
 from .chunker import READ
 from .durable import make_durable
@@ -113,6 +114,37 @@ class TreeStore:
             self.held = paused.held
             return paused.reason
         return None
+
+    @property
+    def together(self) -> int | None:
+        """When the tree was last the same as the others', in seconds since 1970."""
+        return self._index.together
+
+    @property
+    def lost(self) -> bool:
+        """Whether the tree was kept in sync before, and what was known of it is lost."""
+        return self._guard.lost
+
+    def note_together(self, wall: int | None) -> None:
+        """The tree is the same as the others'; ``wall``: seconds since 1970, None: nobody knows."""
+        with self._index_errors():
+            if wall is not None:
+                self._index.set_meta("together", str(wall))
+            self._index.set_meta("lost", "")
+            self._guard.lost = False
+
+    def forget(self, paths: Iterable[TreePath]) -> None:
+        """Have nothing in the index of these paths any more."""
+        with self._index_errors():
+            self._index.forget(paths)
+
+    def set_aside(self, paths: Iterable[TreePath]) -> Path:
+        """Move what stands at these paths into a directory of the tree's own, which is returned; forget the paths."""
+        with self._trusted() as beneath:
+            paths = list(paths)
+            place = set_aside(beneath, paths)
+            self._index.forget(paths)
+            return self._guard.root / os.fsdecode(place)
 
     def accept(self) -> None:
         """A user says that what stands at the root is the tree. Raises Paused."""

@@ -169,7 +169,7 @@ def _check(entry: Entry) -> None:
     total = sum(lengths)
     if total != (entry.size if entry.kind is Kind.FILE else 0):
         raise MalformedEntry("chunks that do not add up to the size")
-    if entry.kind is not Kind.FILE and entry.size:
+    if entry.kind not in (Kind.FILE, Kind.TOMBSTONE) and entry.size:
         raise MalformedEntry("a size where no content is")
     if (entry.kind is Kind.LINK) != bool(entry.target) or b"\0" in entry.target:
         raise MalformedEntry("a link without a target, or a target without a link")

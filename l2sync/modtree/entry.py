@@ -103,6 +103,11 @@ class Entry(Observation, frozen=True):
     dot: tuple[int, int] = (0, 0)
 
     @property
+    def deleted_at(self) -> int | None:
+        """When it was deleted, in seconds since 1970 by the deleter's clock; None where it was not, or nobody knows."""
+        return self.size or None if self.deleted else None
+
+    @property
     def content(self) -> bytes:
         """32 bytes that name what is in it, whatever its attributes."""
         head = b"%d %d %d %d " % (self.kind, self.size, self.rdev, len(self.target))

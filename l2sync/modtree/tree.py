@@ -114,6 +114,17 @@ class ModTree:
                     waiting.append(path)
         return sorted(found)
 
+    def tombstones(self) -> Iterator[tuple[TreePath, int]]:
+        """Deleted paths, each with when it was deleted (seconds since 1970, 0: not known), in no order."""
+        if self._count == self.alive:
+            return
+        for directory, own in list(self._directories.items()):
+            for child, record, _ in own.rows():
+                if record:
+                    kind, at = self._records.kind_and_size(record)
+                    if kind is Kind.TOMBSTONE:
+                        yield _join(directory, child), at
+
     def entries(self, under: TreePath = ROOT) -> list[Entry]:
         """Entries at and below a path, parents first."""
         return [self._records.entry(path, self._find(path)[0]) for path in self.paths(under)]

@@ -33,6 +33,12 @@ class TreeSetup:
     known: ModTree = field(default_factory=ModTree)
     max_delete_percent: int = 50
     """More of the entries than this, vanishing at once, are held back; 100: never."""
+    tombstone_days: int = 90
+    """How long deletions are remembered."""
+    together: int | None = None
+    """When this tree was last the same as on the other nodes, in seconds since 1970."""
+    lost: bool = False
+    """Whether the tree was kept in sync before, and what was known of it is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +212,35 @@ class Accept:
     tree: str
 
 
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Have nothing in the index of these paths any more."""
+
+    tree: str
+    paths: tuple[TreePath, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Move what stands at these paths out of the tree, where people find it, and forget the paths."""
+
+    tree: str
+    paths: tuple[TreePath, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Remember when the tree was last the same as the others', in seconds since 1970; its state is no longer lost."""
+
+    tree: str
+    wall: int | None
+
+
 Effect: TypeAlias = (
     Persist
+    | Forget
+    | SetAside
+    | Together
     | Accept
     | Send
     | Prepare
@@ -316,9 +349,10 @@ class TreePaused:
 
 @dataclass(frozen=True, slots=True)
 class TreeResumed:
-    """The cause of the pause is gone."""
+    """The cause of the pause is gone. ``lost``: only now could be seen that what was known of the tree is lost."""
 
     tree: str
+    lost: bool = False
 
 
 DiskEvent: TypeAlias = Observed | Prepared | Stored | Committed | ChunksRead | Explained | TreePaused | TreeResumed

@@ -36,6 +36,8 @@ class Context:
     rng: Random
     effects: list[Effect] = field(default_factory=list)
     counters: Counter[str] = field(default_factory=Counter)
+    wall: int | None = None
+    """The time of day in seconds since 1970, as told last."""
     timed_at: int = 0
     """When time was last handed in: deadlines count from here, so that asking for them does not move them."""
     by_tag: dict[int, SharedTree] = field(default_factory=dict)

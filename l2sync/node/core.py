@@ -86,6 +86,7 @@ from .inquiries import Inquiries
 from .offering import Offering
 from .receiving import Receiving
 from .reconcile import Reconciler
+from .remembering import Remembering
 from .requests import Requests
 from .status import Status
 from .telling import Telling
@@ -130,12 +131,13 @@ class Node:
         self.ctx = Context(name, self.cluster, shared, chosen, rng)
         self.counters = self.ctx.counters
         self.offering = Offering(self.ctx, room - DATA_OVERHEAD, self._send_data)
-        self.receiving = Receiving(self.ctx)
-        self.reconciler = Reconciler(self.ctx)
+        self.remembering = Remembering(self.ctx)
+        self.holding = Holding(self.ctx, self.remembering)
+        self.receiving = Receiving(self.ctx, self.remembering)
+        self.reconciler = Reconciler(self.ctx, self.remembering)
         self.requests = Requests(self.ctx, self.offering, self.receiving)
         self.telling = Telling(self.ctx, self.offering, self.receiving, self.reconciler, self.requests)
         self.inquiries = Inquiries(self.ctx, Accountant(self.ctx, self.offering, self.receiving), self.telling)
-        self.holding = Holding(self.ctx)
         self.twins = Twins(self.ctx)
         self.refused: str | None = None
         self._announced: dict[str, tuple[int, bool, bool]] = {}
@@ -153,6 +155,13 @@ class Node:
         self.receiving.tell_time(now)
         self.cluster.start(now)
         self._after(now)
+
+    def tell_wall(self, wall: int, now: int) -> None:
+        """The time of day (seconds since 1970): before the start, and each minute or so."""
+        self.remembering.tell_wall(wall)
+        self._dirty_digests = True
+        if self.cluster.id != NOID:
+            self._after(now)
 
     def keys_changed(self) -> None:
         """Tell the others, with the next ping, which keys this node knows now."""
@@ -215,6 +224,8 @@ class Node:
             case TreePaused():
                 self.holding.disk_paused(shared, event, now)
             case TreeResumed():
+                if event.lost:
+                    self.remembering.lost(shared)
                 self.holding.disk_resumed(shared)
                 self.receiving.resumed(shared, now)
         self._dirty_digests = True
@@ -222,7 +233,7 @@ class Node:
 
     def _observed(self, shared: SharedTree, event: Observed, now: int) -> None:
         held = shared.hold is not None
-        made = shared.observe(self.holding.admit(shared, event, now), self.ctx.name, now)
+        made = shared.observe(self.holding.admit(shared, event, now), self.ctx.name, now, self.ctx.wall)
         healed = shared.troubles.cannot_read(event.unreadable, now)
         shared.offer([path for path in healed if path in shared.tree], now)
         if event.whole:

@@ -15,6 +15,7 @@ from l2sync.modtree import Entry, Observation
 from .api import Accept, Answer, DecideRequest, Observed, Persist, Rescan, TreePaused
 from .brake import undone, unversioned
 from .context import Context, TreeReadiness
+from .remembering import Remembering
 from .tree import Hold, SharedTree
 
 _LOOK_AGAIN = 2_000_000_000
@@ -29,8 +30,9 @@ _DONE = {Verdict.APPROVE: "approved", Verdict.RESTORE: "being restored"}
 class Holding:
     """Holds back, tells the others, and does what is decided."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, remembering: Remembering) -> None:
         self.ctx = context
+        self.remembering = remembering
 
     # --- what scans find --------------------------------------------------------------------------
 
@@ -188,6 +190,8 @@ class Holding:
         holders = [told.split(":")[0] for told in shared.elsewhere.values()]
         if shared.hold is not None:
             holders.insert(0, self.ctx.name)
+        if self.remembering.decide(shared, request.verdict, now):
+            holders.append(self.ctx.name)
         if not holders:
             self.ctx.emit(Answer(request.request, False, f"nothing of {shared.name} is held back: nothing to decide"))
             return

@@ -13,6 +13,7 @@ from .api import BatchKey, Commit, Committed, Discard, Persist, Prepare, Prepare
 from .context import Context
 from .incoming import Incoming
 from .plan import is_news, make_plan
+from .remembering import Remembering
 from .rounds import Rounds
 from .tree import SharedTree
 
@@ -26,8 +27,9 @@ _COMING = 8_000_000
 class Receiving:
     """All incoming batches of one node. One commit at a time per tree, planned against the tree as it then is."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, remembering: Remembering) -> None:
         self.ctx = context
+        self.remembering = remembering
         self.batches: dict[BatchKey, Incoming] = {}
         self.backlog = 0
         self._now = 0
@@ -65,7 +67,7 @@ class Receiving:
             batch.relevant = tuple(
                 entry
                 for entry in batch.entries
-                if is_news(shared.tree.get(entry.path), entry)
+                if self._news(shared, entry)
                 and not shared.troubles.held_back(entry.path, version_digest(entry), now)
             )
         chunks = batch.tabulate()
@@ -74,6 +76,12 @@ class Receiving:
         else:
             batch.prepared((), {})
             self._staged(batch, now)
+
+    def _news(self, shared: SharedTree, entry: Entry) -> bool:
+        mine = shared.tree.get(entry.path)
+        if not is_news(mine, entry) or self.remembering.unheard_of(shared, mine, entry):
+            return False
+        return shared.probation is None or not shared.probation.beats(mine, entry)
 
     def data(
         self, key: BatchKey, serial: int, generation: int, k: int, symbol: int, payload: bytes, now: int
@@ -260,6 +268,8 @@ class Receiving:
                 return
             entries = [entry for entry in batch.relevant if entry.path not in batch.failed]
             plan = make_plan(shared.tree, entries, shared.replica, shared.next_dot, self.ctx.name)
+            if shared.probation is not None:
+                shared.probation.made.update(*plan.spares.values())
             batch.committing, batch.rounds = True, Rounds.of(plan)
             if any(batch.rounds.waiting):
                 self._own[batch.key] = plan.own

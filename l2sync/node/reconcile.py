@@ -14,6 +14,7 @@ from l2sync.modtree import ROOT, InvalidPath, ModTree, TreePath, tree_path
 from l2sync.modtree import Piece as TreePiece
 
 from .context import Context, TreeReadiness
+from .remembering import Remembering
 from .tree import SharedTree
 
 _PIECES_PER_MESSAGE = 64
@@ -33,8 +34,9 @@ class _Round:
 class Reconciler:
     """Compares trees with other nodes."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, remembering: Remembering) -> None:
         self.ctx = context
+        self.remembering = remembering
         self._rounds: dict[str, _Round] = {name: _Round() for name in context.trees}
 
     def _ready(self, shared: SharedTree) -> list[tuple[int, TreeState]]:
@@ -54,6 +56,7 @@ class Reconciler:
         if len(digests) == 1:
             if ready:
                 shared.trust_counter()
+                self.remembering.in_step(shared)
             current.differ_since, current.wait = None, 0
             return
         if current.differ_since is None:
@@ -93,7 +96,8 @@ class Reconciler:
             found = shared.tree.differences(_to_tree_piece(piece))
             deeper += found.deeper
             asks += found.ask
-            shared.offer(found.offer, now)
+            lacking = set(found.offer).difference(path for path, _ in found.ask)
+            shared.offer(self.remembering.offerable(shared, found.offer, lacking), now)
         if deeper:
             self._send_pieces(shared, deeper, peer, now)
         for at in range(0, len(asks), _ASKS_PER_MESSAGE):
@@ -105,9 +109,10 @@ class Reconciler:
         for raw, whole in message.items:
             path = tree_path(raw)
             if whole:
-                shared.offer(shared.tree.paths(path), now)
+                paths = list(shared.tree.paths(path))
+                shared.offer(self.remembering.offerable(shared, paths, set(paths)), now)
             elif path in shared.tree:
-                shared.offer([path], now)
+                shared.offer(self.remembering.offerable(shared, [path], set()), now)
 
     def _speaks_for_group(self, peer: int, shared: SharedTree) -> bool:
         mine = shared.digest

@@ -117,6 +117,8 @@ class Requests:
                 continue
             if shared.paused is not None:
                 lines.append(f"{shared.name}: paused here: {shared.paused}")
+            elif shared.question is not None:
+                lines.append(f"{shared.name}: {shared.question}")
             elif not shared.scanned:
                 lines.append(f"{shared.name}: still being scanned here")
             elif shared.doubt is not None:

@@ -102,6 +102,8 @@ class Telling:
             state = "held"
         elif shared.paused is not None:
             state = "paused"
+        elif shared.question is not None:
+            state = "held"
         elif shared.scanned:
             state = "in sync" if not pending and self.reconciler.in_step(shared) else "syncing"
         failing = tuple(
@@ -116,7 +118,7 @@ class Telling:
             shared.tree.size,
             shared.tree.root_digest.hex(),
             pending,
-            shared.paused,
+            shared.paused or shared.question,
             len(shared.tree.conflicts),
             failing,
             len(shared.troubles),

@@ -13,6 +13,7 @@ from l2sync.modtree import Entry, Kind, ModTree, Observation, TreePath, VersionV
 
 from .api import NodeSettings, TreeSetup
 from .brake import Brake, Loss
+from .probation import Probation
 from .troubles import Troubles
 
 _RECENT_CHUNKS = 100_000
@@ -49,6 +50,10 @@ class SharedTree:
     """What is held back here until a user decides."""
     twin: tuple[int, str] | None = None
     """The session that writes under our number, and what to do about it."""
+    probation: Probation | None = None
+    """It may hold what others have deleted."""
+    together: int | None = None
+    forget_at: int = 0
     doubt: int | None = None
     """Until when (ns) what scans find waits for a second look: a deletion may be under way."""
     elsewhere: dict[int, str] = field(default_factory=dict)
@@ -67,6 +72,7 @@ class SharedTree:
     counter: int = 0
 
     def __post_init__(self) -> None:
+        self.together = self.setup.together
         self.brake = Brake(self.setup.max_delete_percent)
         self.troubles = Troubles(self.settings)
         self.tag = tree_tag(self.setup.name)
@@ -91,6 +97,14 @@ class SharedTree:
         return None
 
     @property
+    def question(self) -> str | None:
+        """What a user is asked, though the tree is not paused."""
+        reason = self.probation.reason if self.probation is not None else None
+        if reason is None:
+            return None
+        return f"{reason}; `l2sync approve {self.name}` keeps them, `l2sync restore {self.name}` sets them aside"
+
+    @property
     def _choice(self) -> str:
         return f"`l2sync approve {self.name}` lets it be so everywhere, `l2sync restore {self.name}` undoes it"
 
@@ -103,20 +117,25 @@ class SharedTree:
         self.counter += 1
         return self.counter
 
-    def observe(self, observations: Iterable[Observation], author: str, now: int) -> list[Entry]:
-        """Make new versions of what the disk shows different; returns the entries made."""
+    def observe(
+        self, observations: Iterable[Observation], author: str, now: int, wall: int | None = None
+    ) -> list[Entry]:
+        """Make new versions of what the disk shows different; returns the entries made. ``wall``: the time of day."""
         made = []
         for seen in observations:
             old = self.tree.get(seen.path)
             if _says_nothing_new(seen, old):
                 continue
+            if seen.deleted and wall is not None:
+                seen = msgspec.structs.replace(seen, size=wall)
             entry = to_entry(seen, old, self.replica, self.next_dot(), author)
             if old is not None and old.kind is Kind.FILE and len(self.replaced) < _RECENT_CHUNKS:
                 self.replaced.update(chunk.hash for chunk in old.chunk_list())
             if not self.agreed:
                 self.made.setdefault(entry.path, old.version if old is not None else None)
             self.tree.put(entry)
-            self.dirty[entry.path] = True
+            if self.probation is None:  # else a comparison finds out what may be told
+                self.dirty[entry.path] = True
             made.append(entry)
         if made:
             self.changed_at = now

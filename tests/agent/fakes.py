@@ -79,6 +79,10 @@ class FakeNode:
         self.fail_on: bytes | None = None
         self.refused: str | None = None
         self.timers = 0
+        self.walls: list[int] = []
+
+    def tell_wall(self, wall: int, now: int) -> None:
+        self.walls.append(wall)
 
     def start(self, now: int) -> None:
         self.seen.append("start")

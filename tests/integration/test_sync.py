@@ -149,9 +149,20 @@ def test_a_node_added_late_and_one_whose_state_was_deleted(cluster: Make) -> Non
     (made.agents[2].tree / "base/d3/f3.txt").unlink()
     made.settle()
     made.agents[1].start()
+
+    def asks() -> bool:
+        told = made.agents[1].status()
+        return told is not None and "base/d3/f3.txt" in (told["trees"][0]["paused_reason"] or "")
+
+    assert wait(asks, 60), "what was deleted while its state was lost is not brought back unasked"
+    assert not (made.agents[0].tree / "base/d3/f3.txt").exists()
+    done = made.agents[1].ask("restore", "www")
+    assert done.returncode == 0, done.stderr
     made.flush()
     made.judge()
     assert (made.agents[1].tree / "base/d2/f2.txt").read_text() == "newer"
+    assert not (made.agents[1].tree / "base/d3/f3.txt").exists()
+    assert list(made.agents[1].tree.glob(".l2sync/aside/*/base/d3/f3.txt"))
 
 
 def test_goodbye_is_heard_at_once_and_a_second_agent_on_one_state_is_refused(cluster: Make) -> None:

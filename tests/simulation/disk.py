@@ -30,6 +30,7 @@ from l2sync.node.api import (
     DiskLook,
     Explain,
     Explained,
+    Forget,
     Observed,
     Persist,
     Prepare,
@@ -37,8 +38,10 @@ from l2sync.node.api import (
     ReadChunks,
     RenewReplica,
     Rescan,
+    SetAside,
     Store,
     Stored,
+    Together,
     TreeSetup,
 )
 
@@ -73,6 +76,10 @@ class SimDisk:
     """Files whose bytes cannot be read."""
     ignored: dict[TreePath, str] = field(default_factory=dict)
     """What a look says of patterns; nothing is left out for it."""
+    together: int | None = None
+    lost: bool = False
+    tombstone_days: int = 90
+    aside: dict[TreePath, Node] = field(default_factory=dict)
     mute: bool = False
     """Looks for people are never answered."""
 
@@ -128,7 +135,20 @@ class SimDisk:
 
     def setup(self) -> TreeSetup:
         """What the node starts from."""
-        return TreeSetup(self.name, "/" + self.name, self.replica, self.counter, ModTree(self.index.values()))
+        return TreeSetup(
+            self.name,
+            "/" + self.name,
+            self.replica,
+            self.counter,
+            ModTree(self.index.values()),
+            tombstone_days=self.tombstone_days,
+            together=self.together,
+            lost=self.lost,
+        )
+
+    def lose_state(self, replica: int) -> None:
+        """The index is gone; the tree's mark tells that there was one."""
+        self.index, self.counter, self.replica, self.together, self.lost = {}, 0, replica, None, True
 
     def scan(self, paths: tuple[TreePath, ...] | None) -> Observed:
         """Whatever differs from the index, at and below the paths."""
@@ -173,6 +193,17 @@ class SimDisk:
                 self.replica, self.counter = replica, counter
             case Rescan(_, paths):
                 return self.scan(paths)
+            case Together(_, wall):
+                self.together, self.lost = wall or self.together, False
+            case Forget(_, paths):
+                for path in paths:
+                    self.index.pop(path, None)
+            case SetAside(_, paths):
+                for path in [p for p in self.files if any(covers(gone, p) for gone in paths)]:
+                    self.aside[path] = self.files.pop(path)
+                for path in paths:
+                    self.index.pop(path, None)
+                return self.scan(None)
             case Explain() if self.mute:
                 return None
             case Explain(_, token, path):

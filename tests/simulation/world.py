@@ -35,6 +35,8 @@ class Host:
     answers: dict[int, Answer] = field(default_factory=dict)
     notes: list[Notify] = field(default_factory=list)
     life: int = 0
+    wall: int | None = None
+    """The time of day at the world's beginning, in seconds since 1970; None: its agent is never told."""
 
 
 class World:
@@ -76,9 +78,18 @@ class World:
                 bans=host.bans,
                 rng=Random(self.rng.getrandbits(32)),
             )
+            if host.wall is not None:
+                host.node.tell_wall(host.wall + self.now // SECOND, self.now)
+                self._at(self.now + 2 * SECOND, lambda h=host, n=host.life: self._tell_wall(h, n))
             host.node.start(self.now)
             self._effects(host)
             self._report(host, host.disk.scan(None))
+
+    def _tell_wall(self, host: Host, life: int) -> None:
+        if host.life == life and host.node is not None and host.wall is not None:
+            host.node.tell_wall(host.wall + self.now // SECOND, self.now)
+            self._effects(host)
+            self._at(self.now + 2 * SECOND, lambda: self._tell_wall(host, life))
 
     def kill(self, host: Host) -> None:
         """The agent is gone between two instructions; what it staged is lost."""
