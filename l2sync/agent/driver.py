@@ -28,6 +28,8 @@ _QUEUE_FULL_S = 0.0005
 _BATCH = 64
 _BUSY = 3
 _GATHER_S = 0.002
+_SLOW = (api.Persist, api.RememberIds, api.RememberBans, api.RenewReplica)
+"""Effects that are waited for."""
 
 
 class Conductor(Protocol):
@@ -83,6 +85,13 @@ class Driver:
         self._remember_bans = remember_bans
         self._clock = clock
         self._wake = trio.Event()
+        self._nap: trio.CancelScope | None = None
+        """In which the conductor sleeps."""
+        self._due: int | None = None
+        """When time is to be handed to the node."""
+        self._left: list[api.Effect] = []
+        """Effects that were taken and are still to be carried out, before all others."""
+        self._acting = False
         self._idle = trio.Event()
         self._waiters: dict[int, Callable[[api.Answer], None]] = {}
         self._requests = 0
@@ -106,7 +115,7 @@ class Driver:
             self.node.disk_reported(event, self._clock())
         except Exception as error:
             self._failure = error
-        self._wake.set()
+        self._act()
 
     def submit(self, make: Callable[[int], api.Request], answered: Callable[[api.Answer], None] | None = None) -> int:
         """Hand a request to the node under a new number; ``answered`` hears the end of it."""
@@ -114,7 +123,7 @@ class Driver:
         if answered is not None:
             self._waiters[self._requests] = answered
         self.node.submit(make(self._requests), self._clock())
-        self._wake.set()
+        self._act()
         return self._requests
 
     def cancel(self, request: int) -> None:
@@ -164,7 +173,7 @@ class Driver:
                     # Our own fault, but nobody's frame may end the agent.
                     self.faults += 1
                     self._log.error("frame_not_understood", exc_info=error)
-            self._wake.set()
+            self._act()
             if _BUSY <= len(batch) < _BATCH:
                 # Data is streaming: each waking costs more than a frame, so let some gather, unless more wait already.
                 await trio.sleep(_GATHER_S)
@@ -187,31 +196,74 @@ class Driver:
 
     # Effects out
 
+    def _act(self) -> None:
+        """Do what is to be done now. Where nothing has to be waited for, that needs no turn of the conductor's."""
+        if self._acting:
+            return
+        if self._nap is None or self._failure is not None or self._wake.is_set():
+            self._wake.set()
+            return
+        self._acting = True
+        try:
+            if not self._act_at_once():
+                self._wake.set()
+        except Exception as error:
+            self._failure = error
+            self._wake.set()
+        finally:
+            self._acting = False
+
+    def _act_at_once(self) -> bool:
+        """Whether all is done, but for what time will bring; if not, the conductor goes on where this ends."""
+        assert self._nap is not None
+        end = self._clock() + _TURN
+        while True:
+            while effects := self.node.take_effects():
+                if any(isinstance(effect, _SLOW) for effect in effects):
+                    self._left = effects
+                    return False
+                for number, effect in enumerate(effects):
+                    if not self._carry_out_now(effect):
+                        self._left = effects[number:]
+                        return False
+            before, now = self._due, self._clock()
+            if not self._time_is_up(now):
+                if self._due is not None and self._due != before:
+                    self._nap.deadline = trio.current_time() + (self._due - now) / 1e9
+                return True
+            if now >= end:
+                return False
+
+    def _time_is_up(self, now: int) -> bool:
+        """Give the node time if it wants some now."""
+        deadline = self.node.next_deadline(now)
+        # A deadline once told is kept, though the node may name later ones while frames keep coming in.
+        if self._due is None or (deadline is not None and deadline < self._due):
+            self._due = deadline
+        if self._due is None or self._due > now:
+            return False
+        self._due = None
+        self.node.handle_timer(now)
+        return True
+
     async def _conduct(self) -> None:
         turn = self._clock()
-        due: int | None = None
         while True:
             if self._failure is not None:
                 raise self._failure
-            effects = self.node.take_effects()
+            effects, self._left = self._left or self.node.take_effects(), []
             await self._carry_out_all(effects)
             if self._clock() - turn > _TURN:
                 await trio.lowlevel.checkpoint()
                 turn = self._clock()
-            if effects:
-                continue
             now = self._clock()
-            deadline = self.node.next_deadline(now)
-            # A deadline once told is kept, though the node may name later ones while frames keep coming in.
-            due = deadline if due is None or (deadline is not None and deadline < due) else due
-            if due is not None and due <= now:
-                due = None
-                self.node.handle_timer(now)
+            if effects or self._time_is_up(now):
                 continue
             self._idle.set()
             self._wake = trio.Event()
-            with trio.move_on_after((due - now) / 1e9 if due is not None else float("inf")):
+            with trio.move_on_after((self._due - now) / 1e9 if self._due is not None else float("inf")) as self._nap:
                 await self._wake.wait()
+            self._nap = None
             turn = self._clock()
 
     async def _carry_out_all(self, effects: list[api.Effect]) -> None:
@@ -229,11 +281,8 @@ class Driver:
         match effect:
             case api.Send(frame, address):
                 await self._send(frame, address)
-            case api.Notify(event, level, fields):
-                getattr(self._log, level)(event, **fields)
-            case api.Answer(request):
-                if (answered := self._waiters.pop(request, None)) is not None:
-                    answered(effect)
+            case api.Persist():
+                await self._persist(effect)
             case api.RememberIds(registry):
                 await trio.to_thread.run_sync(self._remember, dict(registry))
             case api.RememberBans(records):
@@ -241,25 +290,42 @@ class Driver:
             case api.RenewReplica(tree, replica, counter):
                 desk = self.desks[tree]
                 await desk.worker.run(lambda: desk.store.new_replica(replica, counter))
-            case api.Persist():
-                await self._persist(effect)
+            case _:
+                self._carry_out_now(effect)
+
+    def _carry_out_now(self, effect: api.Effect) -> bool:
+        """Carry out what is none of the slow ones; False for a frame that has to wait for room."""
+        match effect:
+            case api.Send(frame, address):
+                return self._send_now(frame, address)
+            case api.Notify(event, level, fields):
+                getattr(self._log, level)(event, **fields)
+            case api.Answer(request):
+                if (answered := self._waiters.pop(request, None)) is not None:
+                    answered(effect)
+            case api.Persist() | api.RememberIds() | api.RememberBans() | api.RenewReplica():
+                raise RuntimeError("this has to be waited for")
             case _:
                 self.desks[effect.tree].carry_out(effect)
+        return True
+
+    def _send_now(self, frame: bytes, address: bytes | None) -> bool:
+        try:
+            return self.link.send(frame, address)
+        except FrameTooLong as error:
+            self._log.warning("frame_too_long", reason=str(error))
+        except (LinkDown, trio.ClosedResourceError):
+            pass  # lost, as on any segment: what must arrive is sent again
+        return True
 
     async def _send(self, frame: bytes, address: bytes | None) -> None:
-        while True:
+        while not self._send_now(frame, address):
+            if self.link.queue_full:
+                await trio.sleep(_QUEUE_FULL_S)
+                continue
             try:
-                if self.link.send(frame, address):
-                    return
-                if self.link.queue_full:
-                    await trio.sleep(_QUEUE_FULL_S)
-                else:
-                    await trio.lowlevel.wait_writable(self.link.fileno())
-            except FrameTooLong as error:
-                self._log.warning("frame_too_long", reason=str(error))
-                return
+                await trio.lowlevel.wait_writable(self.link.fileno())
             except (LinkDown, trio.ClosedResourceError):
-                # Lost, as on any segment: what must arrive is sent again.
                 await trio.lowlevel.checkpoint()
                 return
 

@@ -218,3 +218,16 @@ async def test_a_new_replica_is_written_to_the_index(tmp_path):
         assert await worker.run(lambda: store.replica) == 77
         await worker.run(store.close)
         await worker.close()
+
+
+async def test_what_a_frame_asks_for_is_done_at_once_and_the_rest_in_order():
+    """Given a conductor at rest, when an event comes, then its frames are out before anybody gets a turn."""
+    async with bench() as b:
+        desk = b.driver.desks["t"] = SlowDesk()
+        b.poke(api.Send(b"one", None), api.Discard("t", (1, 1)))
+        assert b.link.sent == [b"one"] and len(desk.done) == 1
+        b.poke(api.Send(b"two", None), api.Persist("t", (), 1), api.Send(b"three", None))
+        b.poke(api.Send(b"four", None))
+        desk.allowed.set()
+        await wait_all_tasks_blocked()
+        assert b.link.sent == [b"one", b"two", b"three", b"four"]
