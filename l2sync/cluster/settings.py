@@ -23,7 +23,8 @@ class ClusterSettings:
     ping_interval: int = SECOND
     pings_missed: int = 3
     announce_interval: int = 100 * MS
-    ack_delay: int = 10 * MS
+    ack_delay: int = 25 * MS
+    """As long as QUIC waits (RFC 9000, section 18.2): what is said of a batch when staged and when committed shares one."""
     initial_rto: int = 200 * MS
     min_rto: int = 20 * MS
     max_rto: int = SECOND

@@ -39,7 +39,7 @@ def test_the_time_out_follows_the_round_trip_as_rfc_6298_says() -> None:
     assert (trip.smoothed, trip.variation) == (40 * MS, 20 * MS)
     trip.sample(80 * MS)
     assert (trip.smoothed, trip.variation) == (45 * MS, 25 * MS)
-    assert trip.timeout == 45 * MS + 4 * 25 * MS + 10 * MS
+    assert trip.timeout == 45 * MS + 4 * 25 * MS + trip.settings.ack_delay
 
 
 def test_a_parcel_is_settled_when_the_last_debtor_has_answered_any_of_its_transmissions() -> None:
