@@ -24,7 +24,7 @@ class ClusterSettings:
     pings_missed: int = 3
     announce_interval: int = 100 * MS
     ack_delay: int = 25 * MS
-    """As long as QUIC waits (RFC 9000, section 18.2): what is said of a batch when staged and when committed shares one."""
+    """As long as QUIC waits (RFC 9000, section 18.2): one serves what is said of a batch when staged and committed."""
     initial_rto: int = 200 * MS
     min_rto: int = 20 * MS
     max_rto: int = SECOND
