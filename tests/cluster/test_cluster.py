@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from l2sync.cluster import Cluster, Delivered, Event, Granted, PeerOffline, Refused, Released
+from l2sync.cluster.membership import SelfState
 from l2sync.frames import NOID, Header, Kind
 
 MS = 1_000_000
@@ -275,3 +276,41 @@ def test_who_comes_with_an_older_claim_does_not_step_in_front_of_one_that_is_hel
     segment.nodes[second].unlock(held, True, segment.now)
     segment.run(SECOND)
     assert granted(segment, first, early)
+
+
+def test_what_was_said_to_all_between_a_register_and_its_answer_leaves_no_gap() -> None:
+    segment = Segment(1)
+    segment.run(SECOND)
+    late = segment.add("late")
+    while late.membership.state is not SelfState.REGISTERING:
+        segment.run(MS // 10)
+    number = late.lock(1, [b"a"], 2, segment.now)
+    segment.run(SECOND)
+    assert Granted(number) in segment.told["late"]
+    assert [claim.number for claim in segment.nodes["web0"].locks] == [number]
+    late.unlock(number, True, segment.now)
+    segment.run(SECOND)
+    assert len(segment.nodes["web0"].locks) == 0
+
+
+def test_claims_that_were_heard_before_a_gap_are_void() -> None:
+    segment = Segment(2)
+    segment.run(SECOND)
+    late = segment.add("late")
+    while late.membership.state is not SelfState.REGISTERING:
+        segment.run(MS // 100)
+    segment.deaf = {("web1", "late")}
+    while not late.hub.online():
+        segment.run(MS // 10)
+    number = late.lock(1, [b"a"], 2, segment.now)
+    segment.run(MS)
+    assert [claim.number for claim in segment.nodes["web1"].locks] == [number]
+    segment.deaf = {("late", "web1")}
+    late.unlock(number, True, segment.now)
+    segment.run(MS)
+    segment.deaf = set()
+    segment.run(SECOND)
+    assert len(segment.nodes["web1"].locks) == 0
+    segment.nodes["web1"].lock(1, [b"a"], 2, segment.now)
+    segment.run(SECOND)
+    assert any(isinstance(event, Granted) for event in segment.told["web1"])
