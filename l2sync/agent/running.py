@@ -143,6 +143,9 @@ def _open(tree: TreeSection, state_dir: Path, node_name: str) -> tuple[TreeStore
     os.makedirs(state_dir / "trees", mode=0o700, exist_ok=True)
     options = TreeOptions(ignore=tuple(tree.ignore), devices=tree.devices, settle_ns=tree.settle_ms * MS)
     store = TreeStore.open(tree.name, Path(tree.path), state_dir, options, node_name)
+    if store.outdated:
+        reason = "the state is older than the tree: was it restored from a backup?"
+        structlog.get_logger().warning("index_rolled_back", tree=tree.name, reason=reason)
     known = ModTree.of_packed(store.packed())
     setup = TreeSetup(
         tree.name,

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
 
 from l2sync.modtree import PRIVATE
 
-from .beneath import Beneath
+from .beneath import DIRECTORY, Beneath
 from .index import Index
 
-MARKER = PRIVATE + b"/id"
+_ID = b"id"
+_ASIDE = b"id.new"
+MARKER = PRIVATE + b"/" + _ID
 _PROBE = b"probe"
+GENERATION_S = 60.0
+"""The least time between two generations: what happens in one cannot be told apart."""
 RESERVE = 4 << 20
 """Bytes without which a tree is taken for full."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -54,6 +59,10 @@ class Guard:
         self._index = index
         self._beneath: Beneath | None = None
         self._full = False
+        self.outdated = False
+        """Whether the index was found to be from an earlier time than the tree."""
+        self._stale = False
+        self._advanced = -GENERATION_S
         self.lost = index.meta("lost") == "1"
         """Whether the index replaces one that was lost, and has not been found to lack nothing yet."""
 
@@ -98,8 +107,9 @@ class Guard:
     def _check_marker(self, beneath: Beneath) -> None:
         """The marker tells the tree from the empty directory that an unmounted disk leaves behind."""
         wanted = (self._index.meta("marker") or "").encode()
-        found = _read_marker(beneath)
+        found, generation = _read_marker(beneath)
         if found == wanted:
+            self._check_generation(beneath, generation)
             return
         if self._index.populated():
             self.close()  # a root that is held open cannot be unmounted
@@ -110,9 +120,44 @@ class Guard:
             self.lost = True
         self._mark(beneath)
 
+    def _check_generation(self, beneath: Beneath, found: int) -> None:
+        """The mark counts generations, as the index does: the one that is behind comes from an earlier time."""
+        known = self._generation
+        if found == known:
+            return
+        if found > known:
+            self.outdated = True
+            self._index.set_meta("generation", str(found))
+        elif found == known - 1 and self._index.meta("advancing") == "1":
+            self._mark(beneath)
+            self._index.set_meta("advancing", "0")
+        else:
+            self.close()
+            raise Paused(f"{self.root} is as it was at an earlier time: did a snapshot or a backup return?", held=True)
+
+    @property
+    def _generation(self) -> int:
+        return int(self._index.meta("generation") or 0)
+
+    def changed(self) -> None:
+        """The index has learned something: a snapshot taken until now is from an earlier time."""
+        self._stale = True
+        self.advance()
+
+    def advance(self) -> None:
+        """Begin a new generation, if there is reason to and the last one is not too young. Raises Paused."""
+        now = time.monotonic()
+        if not self._stale or now - self._advanced < GENERATION_S or self._beneath is None:
+            return
+        self._stale, self._advanced = False, now
+        self._index.set_meta("advancing", "1")
+        self._index.set_meta("generation", str(self._generation + 1))
+        self._mark(self._beneath)
+        self._index.set_meta("advancing", "0")
+
     def _mark(self, beneath: Beneath) -> None:
         try:
-            _write_marker(beneath, (self._index.meta("marker") or "").encode())
+            _write_marker(beneath, b"%s %d" % ((self._index.meta("marker") or "").encode(), self._generation))
         except OSError as error:
             raise Paused(self.note(error) or f"the root cannot be marked: {error.strerror}") from error
 
@@ -135,15 +180,17 @@ class Guard:
         self._full = False
 
 
-def _read_marker(beneath: Beneath) -> bytes | None:
+def _read_marker(beneath: Beneath) -> tuple[bytes | None, int]:
+    """What the root is marked with: whose it is, and the generation."""
     try:
         fd = beneath.open(MARKER, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-            return None
+            return None, 0
         raise Paused(f"the tree's mark cannot be read: {error.strerror}") from error
     try:
-        return os.read(fd, 256).strip()
+        mark, _, generation = os.read(fd, 256).strip().partition(b" ")
+        return mark, int(generation) if generation.isdigit() else 0
     finally:
         os.close(fd)
 
@@ -157,9 +204,17 @@ def _write_marker(beneath: Beneath, text: bytes) -> None:
     else:
         # The directory is not part of the tree, and making it must not look like a change of the tree.
         os.utime(beneath.fd, ns=(before.st_atime_ns, before.st_mtime_ns))
-    fd = beneath.open(MARKER, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    directory = beneath.open(PRIVATE, DIRECTORY)
     try:
-        os.write(fd, text + b"\n")
-        os.fsync(fd)
+        fd = os.open(
+            _ASIDE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory
+        )
+        try:
+            os.write(fd, text + b"\n")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(_ASIDE, _ID, src_dir_fd=directory, dst_dir_fd=directory)
+        os.fsync(directory)
     finally:
-        os.close(fd)
+        os.close(directory)

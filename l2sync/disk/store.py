@@ -59,6 +59,8 @@ class TreeStore:
         """What could not be looked at, and why: trying again soon is no use, each scan of the whole tree tries."""
         self.held = False
         """Whether a user's decision is needed, as the last `health` found."""
+        self.outdated = False
+        """Whether the index was older than the tree when it was opened."""
         self.carried: list[str] = []
         """Namespaces of extended attributes that are neither set nor missed here, since the file system lacks them."""
         self._index = index
@@ -80,7 +82,11 @@ class TreeStore:
         index = Index(state_dir / "trees" / f"{name}.db")
         store = cls(index, Guard(root, index), options, node_name)
         with suppress(Paused):
-            store._recover(store._guard.check(), at_start=True)
+            beneath = store._guard.check()
+            if store._guard.outdated:
+                index.renew(None, 0)  # what was written since under the old number is known elsewhere
+                store.outdated = True
+            store._recover(beneath, at_start=True)
         return store
 
     @property
@@ -110,6 +116,7 @@ class TreeStore:
         self.held = False
         try:
             self._guard.check()
+            self._guard.advance()
         except Paused as paused:
             self.held = paused.held
             return paused.reason
@@ -192,6 +199,7 @@ class TreeStore:
                     sig = row.signature if row is not None and row.alive and row.entry().same_state(entry) else b""
                 records.append((entry, sig))
             self._index.put(records, counter)
+            self._note_change()
 
     def prepare(self, key: BatchKey, entries: Iterable[Entry], chunks: list[Chunk]) -> Prepared:
         """Stage what is at hand of a batch; which chunks (by their place in the list) are missing."""
@@ -234,6 +242,7 @@ class TreeStore:
             applier = Applier(beneath, self._index, self._ignore, special, batch, self._guard.note)
             result, records = applier.run(targets)
             self._index.put(records, batch=_label(key) if last else None)
+            self._note_change()
             self._index.set_signatures(applier.refreshed.items())
             for entry, _ in records:
                 self._seen.pop(entry.path, None)
@@ -274,6 +283,10 @@ class TreeStore:
         self._batches.clear()
         self._guard.close()
         self._index.close()
+
+    def _note_change(self) -> None:
+        with suppress(Paused):  # whoever touches the tree next hears of it
+            self._guard.changed()
 
     def _check_room(self, batch: StagedBatch) -> None:
         """After a file was given up for want of space: is there any for the others? Raises Paused."""

@@ -6,6 +6,9 @@ import os
 import shutil
 from collections.abc import Callable
 
+import pytest
+
+from l2sync.disk import Paused, guard
 from l2sync.modtree import TreePath
 
 from .conftest import Replica
@@ -96,3 +99,78 @@ def test_forgotten_paths_are_unknown(replica: Make) -> None:
     made.store.forget([TreePath(b"f")])
     made.reopen()
     assert TreePath(b"f") not in made.entries and made.store.scan(None) == []
+
+
+def in_two_generations(made: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something is learned again and again, with minutes in between."""
+    monkeypatch.setattr(guard, "GENERATION_S", 0.0)
+    for number in range(2):
+        (made.root / f"later{number}").write_text("later")
+        made.scan()
+
+
+def test_a_tree_that_returns_from_a_snapshot_is_held(replica: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = filled(replica)
+    snapshot = made.root.with_name("snapshot")
+    shutil.copytree(made.root, snapshot)
+    in_two_generations(made, monkeypatch)
+    shutil.rmtree(made.root)
+    os.rename(snapshot, made.root)
+    assert "earlier time" in (made.store.health() or "") and made.store.held
+    with pytest.raises(Paused):
+        made.store.scan(None)
+    made.reopen()
+    assert "earlier time" in (made.store.health() or "")
+    made.store.accept()
+    assert made.store.health() is None
+    assert {bytes(seen.path) for seen in made.store.scan(None) if seen.deleted} == {b"later0", b"later1"}
+
+
+def test_a_state_that_returns_from_a_backup_writes_under_another_number(
+    replica: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = filled(replica)
+    before = made.store.replica
+    made.store.close()
+    backup = made.state.with_name("backup")
+    shutil.copytree(made.state, backup)
+    made.open()
+    in_two_generations(made, monkeypatch)
+    made.store.close()
+    shutil.rmtree(made.state)
+    os.rename(backup, made.state)
+    made.open()
+    assert made.store.outdated and made.store.replica != before and made.store.counter == 0
+    made.scan()
+    made.reopen()
+    assert not made.store.outdated and made.store.health() is None and made.store.scan(None) == []
+
+
+def test_a_crash_while_a_generation_begins_is_no_return_from_the_past(
+    replica: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = filled(replica)
+    in_two_generations(made, monkeypatch)
+    mark = (made.root / ".l2sync/id").read_bytes()
+    (made.root / "last").write_text("last")
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(guard, "_write_marker", crash)
+    with pytest.raises(KeyboardInterrupt):
+        made.scan()
+    monkeypatch.undo()
+    assert (made.root / ".l2sync/id").read_bytes() == mark
+    made.reopen()
+    assert made.store.health() is None and not made.store.outdated
+    made.reopen()
+    assert made.store.health() is None
+
+
+def test_generations_do_not_come_faster_than_they_should(replica: Make) -> None:
+    made = filled(replica)
+    mark = (made.root / ".l2sync/id").read_bytes()
+    (made.root / "f").write_text("changed")
+    made.scan()
+    assert made.store.health() is None and (made.root / ".l2sync/id").read_bytes() == mark
