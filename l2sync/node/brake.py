@@ -52,6 +52,8 @@ class Brake:
 
     def judge(self, tree: ModTree, seen: Sequence[Observation], now: int) -> Loss | None:
         """What a scan would take away, if that is too much; else it is taken note of."""
+        if self.percent >= 100:
+            return None
         lost = losses(tree, seen)
         count = len(lost.vanished) + len(lost.older)
         if not count:

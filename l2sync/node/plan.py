@@ -15,7 +15,8 @@ def is_news(mine: Entry | None, theirs: Entry) -> bool:
     order = mine.version.compare(theirs.version)
     if order is Order.AFTER:
         return False
-    return not (order is Order.EQUAL and mine.same_state(theirs))
+    # Merged in another order, one version can be told as another one's write: the winner rule settles whose it is.
+    return not (order is Order.EQUAL and mine == theirs)
 
 
 @dataclass(slots=True)

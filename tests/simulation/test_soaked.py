@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from l2sync.modtree import Entry, Kind, TreePath, VersionVector
 from l2sync.node.api import Commit
 
 from .test_world import contents, settled, started
@@ -44,3 +45,13 @@ def test_an_edit_seen_while_a_commit_ran_is_not_forgotten_for_what_was_committed
     world.segment.heal()
     settled(world, 60)
     assert contents(a)[b"f"] == b"edited since"
+
+
+def test_one_version_told_as_the_write_of_two_comes_to_be_one_again() -> None:
+    world = World(3)
+    version = VersionVector(((10, 1), (11, 1), (12, 1)))
+    for host, writer in zip(world.hosts, (10, 11, 11), strict=True):
+        deleted = Entry(path=TreePath(b"gone"), kind=Kind.TOMBSTONE, version=version, dot=(writer, 1), author="w")
+        host.disk.index[deleted.path] = deleted
+    world.start()
+    settled(world, 60)
