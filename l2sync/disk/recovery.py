@@ -5,6 +5,7 @@ from __future__ import annotations
 from l2sync.modtree import Entry, Order, TreePath
 
 from .beneath import Beneath, Directories, sync_file_system
+from .finishing import Finishing
 from .index import Index
 from .look import signature
 from .sources import is_already
@@ -17,6 +18,8 @@ def adopt(index: Index, beneath: Beneath) -> list[Entry]:
     """
     adopted: dict[TreePath, tuple[Entry, bytes]] = {}
     with Directories(beneath) as directories:
+        finishing = Finishing(index, beneath, directories)
+        finishing.run()
         for entry in index.journaled():
             try:
                 sig = _standing(entry, index, directories)
@@ -24,6 +27,7 @@ def adopt(index: Index, beneath: Beneath) -> list[Entry]:
                 continue
             if sig is not None:
                 adopted[entry.path] = (entry, sig)
+        finishing.restore_times(adopted)
     _leave_unlinked(index, adopted)
     if adopted:
         sync_file_system(beneath.fd)  # a process that was killed had not come to that

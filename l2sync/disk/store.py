@@ -350,13 +350,14 @@ class TreeStore:
     @contextmanager
     def _trusted(self) -> Iterator[Beneath]:
         with self._index_errors():
+            beneath = None
             try:
                 beneath = self._guard.check()
                 if not self._recovered:
                     self._recover(beneath, at_start=False)
                 yield beneath
             except OSError as error:
-                if no_room(error):
+                if no_room(error) and beneath is not None:
                     self._leftovers.clear(beneath)
                 raise Paused(self._guard.note(error) or f"the tree cannot be used: {error}") from error
 

@@ -16,6 +16,7 @@ import stat
 import subprocess
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -208,6 +209,8 @@ def _serve(flags: mmap.mmap, act: Callable[[], bool]) -> None:
         code = 0 if act() else 1
     except Paused:
         code = 2
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
 
@@ -223,9 +226,13 @@ def verdict(made: Scene) -> list[str]:
         old, new, now = made.old.get(path), made.new.get(path), found.get(path)
         if now not in (old, new) and not (now and new and _half_directory(now, old, new)):
             wrong.append(f"{path} is neither old nor new: {_brief(now)}, was {_brief(old)}, shall be {_brief(new)}")
-    kept = {thing.content for thing in found.values()}
-    wrong += [f"{path}'s content is lost" for path in made.new if path in _MOVED and made.new[path].content not in kept]
     return wrong
+
+
+def lost(made: Scene) -> list[str]:
+    """What moves must stand somewhere, at each moment."""
+    kept = {thing.content for thing in look(made.receiver.root).values()}
+    return [f"{path}'s content is lost" for path in _MOVED if made.new[path].content not in kept]
 
 
 _MOVED = ("kept/renamed", "kept/moved/deep/file")
@@ -266,7 +273,7 @@ def killed_at(call: Call) -> list[str]:
 
         code = trial(act, f"{call.name}:signal=KILL:when={call.nth}")
         wrong = [] if code == -signal.SIGKILL else [f"ended with {code} instead of being killed"]
-        return wrong + verdict(made) + after_the_restart(made)
+        return wrong + verdict(made) + lost(made) + after_the_restart(made)
 
 
 def failed_at(call: Call, error: str) -> list[str]:

@@ -244,7 +244,7 @@ def test_a_crash_between_the_names_is_mended(linked: Pair, monkeypatch: pytest.M
     assert not {b"p", b"q", b"d/r"}.intersection(seen), "what the batch had brought is not taken for the user's doing"
     b.receive(a, [entry for entry in a.entries.values() if entry.path])
     assert same(b.root, "p", "q", "d/r")
-    assert [seen.path for seen in b.store.scan(None)] == [b"", b"d"], "their times alone tell of the crash"
+    assert b.store.scan(None) == [], "nor what the crash did to the times of directories"
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from([b"", b"G", b"H"]), st.booleans()), max_size=8))
