@@ -14,6 +14,7 @@ from .merge import (
     precedence,
     resolve,
 )
+from .patches import LEAST_CHUNKS, apply_patch, base_of, digest_of, is_patch, pack_patch
 from .paths import (
     MAX_NAME,
     MAX_PATH,
@@ -36,6 +37,7 @@ __all__ = [
     "CHUNK_RECORD",
     "ENTRY",
     "FEW",
+    "LEAST_CHUNKS",
     "MAX_NAME",
     "MAX_PATH",
     "PRIVATE",
@@ -55,10 +57,14 @@ __all__ = [
     "TreePath",
     "VersionVector",
     "ancestors",
+    "apply_patch",
+    "base_of",
     "conflict_path",
     "copy_of",
     "covers",
+    "digest_of",
     "is_conflict_copy",
+    "is_patch",
     "is_zeros",
     "join",
     "join_path",
@@ -67,6 +73,7 @@ __all__ = [
     "name_hash",
     "pack_chunks",
     "pack_entry",
+    "pack_patch",
     "parent",
     "precedence",
     "resolve",

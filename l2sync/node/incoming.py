@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from l2sync.modtree import Chunk, Entry, MalformedEntry, TreePath, unpack_entry
+from l2sync.modtree import (
+    ROOT,
+    Chunk,
+    Entry,
+    Kind,
+    MalformedEntry,
+    TreePath,
+    apply_patch,
+    base_of,
+    digest_of,
+    is_patch,
+    unpack_entry,
+)
 from l2sync.transfer import Assembler, ChunkTable, chunk_table
 
 from .api import BatchKey
@@ -14,6 +26,9 @@ from .tree import SharedTree
 
 _MOST_EARLY = 512
 _MOST_ENTRIES = 1 << 20
+
+_UNKNOWN = Entry(path=ROOT, kind=Kind.DIR)
+"""Stands for an entry that could not be read."""
 
 
 @dataclass(slots=True)
@@ -30,6 +45,8 @@ class Incoming:
     early: list[tuple[int, int, int, int, bytes]] = field(default_factory=list)
     failed: dict[TreePath, str] = field(default_factory=dict)
     complete_list: bool = False
+    baseless: list[TreePath] = field(default_factory=list)
+    """Whose entries were told as changes of what is not known here: the list cannot be read."""
     staged: bool = False
     released: bool = False
     committing: bool = False
@@ -50,7 +67,16 @@ class Incoming:
         """
         if self.complete_list or first != len(self.entries) or first + len(packed) > _MOST_ENTRIES:
             raise MalformedEntry("entries out of place in their batch")
-        for blob in packed:
+        for told in packed:
+            blob = told
+            if is_patch(told):
+                path, digest = base_of(told)
+                base = self.shared.tree.get(path)
+                if base is None or digest_of(base.chunks) != digest:
+                    self.baseless.append(path)
+                    self.entries.append(_UNKNOWN)
+                    continue
+                blob = apply_patch(told, base.chunks)
             entry, end = unpack_entry(blob)
             if end != len(blob):
                 raise MalformedEntry("bytes after an entry")

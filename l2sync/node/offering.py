@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from l2sync.frames import Done, Entries, Kind, Purpose, Repair, Stage, Want, pack_updtree
-from l2sync.modtree import TreePath
+from l2sync.modtree import TreePath, pack_entry
 from l2sync.transfer import Broadcaster, Pacer, chunk_table
 
 from .api import ChunksRead, ReadChunks, Rescan
@@ -85,7 +85,8 @@ class Offering:
         key = (self.ctx.cluster.session, number)
         batch = Outgoing(key, shared, tuple(entries), table, broadcaster, audience, now)
         self.batches[number] = batch
-        for first, last, packed in pieces(entries):
+        # Who compares trees may lack what was there before, and who has a change of ours has it.
+        for first, last, packed in pieces(entries, shared.bases.pack if fresh else pack_entry):
             body = pack_updtree(shared.tag, number, Entries(last, first, packed))
             self.ctx.cluster.send(Kind.UPDTREE, body, now)
         if fresh:
@@ -94,6 +95,7 @@ class Offering:
             batch.pushed = bool(pushed)
         if not shared.dirty:
             shared.replaced.clear()
+            shared.bases.clear()
         for peer in audience:
             self.pacer.begin(peer, now)
         self._read(batch)

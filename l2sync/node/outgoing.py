@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -111,13 +111,15 @@ class Outgoing:
         return tuple(found)
 
 
-def pieces(entries: Sequence[Entry]) -> list[tuple[int, bool, tuple[bytes, ...]]]:
+def pieces(
+    entries: Sequence[Entry], pack: Callable[[Entry], bytes] = pack_entry
+) -> list[tuple[int, bool, tuple[bytes, ...]]]:
     """Cut a batch's entries into messages: (index of the first, whether these are the last, packed entries)."""
     cut: list[tuple[int, bool, tuple[bytes, ...]]] = []
     run: list[bytes] = []
     first = size = 0
     for index, entry in enumerate(entries):
-        packed = pack_entry(entry)
+        packed = pack(entry)
         if run and (size + len(packed) > _PIECE_BYTES or len(run) >= _PIECE_ENTRIES):
             cut.append((first, False, tuple(run)))
             run, first, size = [], index, 0

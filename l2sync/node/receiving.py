@@ -20,6 +20,7 @@ from .tree import SharedTree
 _MOST_BATCHES_PER_PEER = 64
 _FAILED_TOLD = 50
 _WANT_AGAIN = 1_000_000_000
+_NO_BASE = "it was told as a change of what is not known here, and will be told in full"
 _COMING = 8_000_000
 """ns in which the origin of a small batch, which sends its data unasked, has read and sent it."""
 
@@ -61,6 +62,12 @@ class Receiving:
 
     def _begin(self, batch: Incoming, now: int) -> None:
         shared = batch.shared
+        if batch.baseless:
+            # The comparison of trees brings it, told in full.
+            self.ctx.counters["batches_without_base"] += 1
+            batch.tabulate()
+            batch.prepared((), dict.fromkeys(batch.baseless, _NO_BASE))
+            return self._staged(batch, now)
         if shared.twin is None:
             self._check_rollback(shared, batch.entries, now)
         if shared.paused is None and shared.scanned:
@@ -76,6 +83,7 @@ class Receiving:
         else:
             batch.prepared((), {})
             self._staged(batch, now)
+        return None
 
     def _news(self, shared: SharedTree, entry: Entry) -> bool:
         mine = shared.tree.get(entry.path)

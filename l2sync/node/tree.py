@@ -12,6 +12,7 @@ from l2sync.frames import Verdict
 from l2sync.modtree import Entry, Kind, ModTree, Observation, TreePath, VersionVector, to_entry
 
 from .api import NodeSettings, TreeSetup
+from .bases import Bases
 from .brake import Brake, Loss
 from .probation import Probation
 from .troubles import Troubles
@@ -63,6 +64,7 @@ class SharedTree:
     offer_at: int = 0
     replaced: set[bytes] = field(default_factory=set)
     """Chunks that recent changes of our own took away from a path: receivers still have them."""
+    bases: Bases = field(default_factory=Bases)
     made: dict[TreePath, VersionVector | None] = field(default_factory=dict)
     """Paths written since the start, until the node first agrees with another; each with the version before."""
     agreed: bool = False
@@ -131,6 +133,7 @@ class SharedTree:
             entry = to_entry(seen, old, self.replica, self.next_dot(), author)
             if old is not None and old.kind is Kind.FILE and len(self.replaced) < _RECENT_CHUNKS:
                 self.replaced.update(chunk.hash for chunk in old.chunk_list())
+            self.bases.note(old)
             if not self.agreed:
                 self.made.setdefault(entry.path, old.version if old is not None else None)
             self.tree.put(entry)

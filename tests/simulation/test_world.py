@@ -8,6 +8,7 @@ import pytest
 
 from l2sync.frames import Kind
 from l2sync.link import Rules
+from l2sync.modtree import tree_path
 
 from .world import MS, SECOND, Host, World
 
@@ -304,3 +305,45 @@ def test_a_receiver_whose_generation_the_origin_has_closed_gets_its_chunks_all_t
     batch.broadcaster._in_open.clear()
     settled(world)
     assert contents(b)[b"big"] == Random(1).randbytes(1_000_000)
+
+
+def _told(world: World) -> int:
+    """Bytes of updtree that the first host has sent."""
+    node = world.hosts[0].node
+    assert node is not None
+    return node.counters["bytes_out_updtree"]
+
+
+def test_a_change_in_a_large_file_is_told_in_little_and_so_is_its_new_name() -> None:
+    world = World(3)
+    a, data = world.hosts[0], Random(2).randbytes(4_000_000)
+    world.write(a, b"big", data)
+    world.start()
+    settled(world)
+    before = _told(world)
+    world.write(a, b"big", data[:2_000_000] + b"changed" + data[2_000_007:])
+    world.run(SECOND)
+    settled(world)
+    assert _told(world) - before < 600
+    world.rename(a, b"big", b"large")
+    world.run(SECOND)
+    settled(world)
+    assert _told(world) - before < 1300
+    assert contents(world.hosts[2]) == {b"large": data[:2_000_000] + b"changed" + data[2_000_007:]}
+
+
+def test_who_lacks_what_an_entry_is_told_as_a_change_of_gets_it_in_full() -> None:
+    """Given a node that cannot put a file in place, when the file is changed, then it gets it once it can."""
+    world = World(3)
+    a, _, c = world.hosts
+    data = Random(3).randbytes(4_000_000)
+    c.disk.cannot_apply[tree_path(b"big")] = "immutable"
+    world.write(a, b"big", data)
+    world.start()
+    world.run(3 * SECOND)
+    world.write(a, b"big", data[:2_000_000] + b"changed" + data[2_000_007:])
+    world.run(3 * SECOND)
+    assert c.node is not None and c.node.counters["batches_without_base"] == 1
+    c.disk.cannot_apply.clear()
+    settled(world, 60)
+    assert contents(c) == contents(a) != {}
