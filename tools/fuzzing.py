@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tools/fuzz", description=__doc__)
     parser.add_argument("target", choices=list(targets.TARGETS))
     parser.add_argument("files", nargs="*", type=Path, help="run these inputs once, and end")
-    parser.add_argument("--minutes", type=float, default=1.0, help="of CPU time, roughly (default 1)")
+    parser.add_argument("--minutes", type=float, default=1.0, help="how long (default 1)")
     parser.add_argument("--work", type=Path, help="keep all inputs here, and go on from them the next time")
     parser.add_argument("--keep", action="store_true", help=f"choose a small corpus anew, for {CORPUS.name}/TARGET")
     chosen = parser.parse_args()
@@ -44,7 +45,9 @@ def main() -> None:
         limits = f"-max_total_time={max(int(chosen.minutes * 60), 1)} -max_len={_LONGEST[chosen.target]} "
         limits += f"-rss_limit_mb=2048 -timeout=60 -print_final_stats=1 -artifact_prefix={Path.cwd()}/"
         code = _inner(chosen.target, limits, work)
-        print(f"tools/fuzz: {chosen.target}, {time.monotonic() - started:.0f} s, {'clean' if not code else 'a find'}")
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took = f"{time.monotonic() - started:.0f} s, {spent.ru_utime + spent.ru_stime:.0f} s of CPU time"
+        print(f"tools/fuzz: {chosen.target}, {took}, {'clean' if not code else 'a find'}")
         if not code and chosen.keep:
             code = _choose(chosen.target, work)
     sys.exit(code)

@@ -148,7 +148,10 @@ class Cluster:
     def admit(self, header: Header) -> Peer | None:
         """The sender of a frame, if its session is placed and its serial was never seen; marks the serial seen."""
         peer = self.hub.sessions.get(header.session)
-        if peer is None or peer.state is not PeerState.ONLINE or not peer.replay.admit(header.serial):
+        if peer is None or peer.state is not PeerState.ONLINE:
+            return None
+        if not peer.replay.admit(header.serial):
+            self.counters["replayed"] += 1
             return None
         return peer
 

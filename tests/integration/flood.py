@@ -1,4 +1,4 @@
-"""A stranger on the segment who has no key: listens for a moment, then floods it with junk until it is ended.
+"""A stranger on the segment who has no key: listens, and once told to, floods it with junk.
 
 `python -m tests.integration.flood INTERFACE WAY MBIT SIZE`: Mbit/s as on a cable, bytes of each frame's payload.
 """
@@ -11,8 +11,9 @@ import sys
 import time
 
 ETHERTYPE = 0x88B5
-WAYS = ("noise", "forged", "sessions", "replayed")
-"""Random bytes; a member's headers on random bodies; the same with a new session each; what was heard, again."""
+WAYS = ("noise", "forged", "sessions", "replayed", "mixed")
+"""Random bytes; a member's headers on random bodies; the same with a new session each; what was heard, again;
+all of these."""
 ON_THE_WIRE = 38
 """Bytes of preamble, header, checksum and gap that a frame has on a cable."""
 _MADE = 2048
@@ -35,6 +36,8 @@ def listen(raw: socket.socket, wanted: int, seconds: float) -> list[bytes]:
 
 def junk(way: str, heard: list[bytes], size: int, rng: random.Random) -> bytes:
     """One frame from a spoofed address: a member's own, or none that exists."""
+    if way == "mixed":
+        way = rng.choice(WAYS[:-1])
     example = rng.choice(heard)
     source = example[6:12] if rng.random() < 0.5 else b"\2" + rng.randbytes(5)
     head = b"\xff" * 6 + source + ETHERTYPE.to_bytes(2, "big")
@@ -75,13 +78,16 @@ def main(interface: str, way: str, mbit: str, size: str) -> None:
     """Listen, make junk, send it."""
     raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERTYPE))
     raw.bind((interface, ETHERTYPE))
-    heard = listen(raw, 200, 5)
+    heard = listen(raw, 400, 5)
     if not heard:
         sys.exit("nobody was heard")
     raw.setblocking(True)
+    # The long ones fill a link with the least trouble for this host.
+    heard = sorted(heard, key=len)[-100:]
     rng = random.Random(1)
     frames = [junk(way, heard, int(size), rng) for _ in range(_MADE)]
-    print("flooding", flush=True)
+    print(f"heard {len(heard)}", flush=True)
+    sys.stdin.readline()
     flood(raw, frames, float(mbit))
 
 
