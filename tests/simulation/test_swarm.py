@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from .swarm.maker import make
 from .swarm.plan import Scenario
 from .swarm.run import run
 
