@@ -233,16 +233,24 @@ class Node:
 
     def _observed(self, shared: SharedTree, event: Observed, now: int) -> None:
         held = shared.hold is not None
-        made = shared.observe(self.holding.admit(shared, event, now), self.ctx.name, now, self.ctx.wall)
+        shared.found.extend(self.holding.admit(shared, event, now))
+        shared.looked |= event.whole
+        self._version(shared, now)
         healed = shared.troubles.cannot_read(event.unreadable, now)
         shared.offer([path for path in healed if path in shared.tree], now)
         if event.whole:
-            shared.scanned = True
             shared.troubles.hurry(now)
-        if made:
-            self.ctx.emit(Persist(shared.name, tuple(made), shared.counter))
         if held:
             self.receiving.resumed(shared, now)
+
+    def _version(self, shared: SharedTree, now: int) -> None:
+        """Make versions of some of what scans found; the rest follows at once, after whatever else is due."""
+        some = [shared.found.popleft() for _ in range(min(len(shared.found), _VERSIONS_AT_ONCE))]
+        if made := shared.observe(some, self.ctx.name, now, self.ctx.wall):
+            self.ctx.emit(Persist(shared.name, tuple(made), shared.counter))
+        if shared.looked and not shared.found:
+            shared.scanned = True
+        self._dirty_digests = True
 
     def submit(self, request: Request, now: int) -> None:
         """Take a user's request; its `Answer` comes as an effect."""
@@ -267,7 +275,9 @@ class Node:
         self.inquiries.handle_timer(now)
         self.holding.handle_timer(now)
         for shared in self.ctx.trees.values():
-            busy = self.offering.busy(shared) or self.receiving.busy(shared) or bool(shared.dirty)
+            if shared.found:
+                self._version(shared, now)
+            busy = self.offering.busy(shared) or self.receiving.busy(shared) or bool(shared.dirty or shared.found)
             self.reconciler.tick(now, busy, shared)
             if shared.paused is None and (unreadable := shared.troubles.to_look_at(now)):
                 self.ctx.emit(Rescan(shared.name, tuple(unreadable)))
@@ -278,6 +288,8 @@ class Node:
         times = [self.cluster.next_deadline(), self.offering.next_deadline(), self.receiving.next_deadline()]
         times += [self.inquiries.next_deadline(), self.holding.next_deadline()]
         for shared in self.ctx.trees.values():
+            if shared.found:
+                return now
             times.append(self.reconciler.next_deadline(shared))
             if shared.paused is None:
                 times.append(shared.troubles.next_deadline())
@@ -466,6 +478,7 @@ def _duty(effect: Effect) -> int:
     return _AFTERWARDS.get(type(effect).__name__, 2)
 
 
+_VERSIONS_AT_ONCE = 1000
 _AFTERWARDS = {"RenewReplica": 0, "Notify": 3, "Answer": 3, "RememberIds": 3, "RememberBans": 0}
 _FRAMES_IN = {int(kind): f"frames_in_{kind.name.lower()}" for kind in Kind}
 _BYTES_IN = {int(kind): f"bytes_in_{kind.name.lower()}" for kind in Kind}

@@ -34,7 +34,7 @@ class Offering:
     def pending(self, shared: SharedTree) -> int:
         """Entries still to be told, or told and not committed everywhere."""
         waiting = sum(len(b.entries) for b in self.batches.values() if b.shared is shared and not b.released)
-        return len(shared.dirty) + waiting
+        return len(shared.found) + len(shared.dirty) + waiting
 
     # --- starting ---------------------------------------------------------------------------------
 

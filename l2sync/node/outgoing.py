@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from heapq import nsmallest
 
 from l2sync.frames import Stage
 from l2sync.modtree import ROOT, Entry, Kind, is_zeros, pack_entry, parent
@@ -150,7 +151,7 @@ def choose(shared: SharedTree, most_entries: int, most_bytes: int) -> tuple[list
     """
     taken: list[Entry] = []
     size, fresh = 0, True
-    for path in sorted(shared.dirty):
+    for path in nsmallest(most_entries + 1, shared.dirty):
         entry = shared.tree.get(path)
         if entry is not None and not (entry.chunks and path in shared.troubles.unreadable):
             if taken and (len(taken) >= most_entries or size + entry.size > most_bytes):

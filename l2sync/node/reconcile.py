@@ -19,6 +19,8 @@ from .tree import SharedTree
 
 _PIECES_PER_MESSAGE = 64
 _ASKS_PER_MESSAGE = 1000
+_MANY = 4000
+"""While so many entries wait to be told anyway, nothing is compared: it would find them, again and again."""
 
 
 @dataclass(slots=True)
@@ -85,7 +87,7 @@ class Reconciler:
 
     def digests(self, peer: int, shared: SharedTree, message: Digests, now: int) -> None:
         """Pieces of a peer's tree: answer what goes deeper, offer and ask for what differs. Raises InvalidPath."""
-        if shared.paused is not None or not shared.scanned:
+        if shared.paused is not None or not shared.scanned or len(shared.dirty) > _MANY:
             return
         opening = any(not piece.path and not piece.prefix for piece in message.pieces)
         if opening and not self._speaks_for_group(peer, shared):
@@ -109,7 +111,9 @@ class Reconciler:
         for raw, whole in message.items:
             path = tree_path(raw)
             if whole:
-                paths = list(shared.tree.paths(path))
+                if len(shared.dirty) > _MANY:
+                    continue
+                paths = shared.tree.paths(path)
                 shared.offer(self.remembering.offerable(shared, paths, set(paths)), now)
             elif path in shared.tree:
                 shared.offer(self.remembering.offerable(shared, [path], set()), now)

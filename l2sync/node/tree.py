@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -60,6 +61,10 @@ class SharedTree:
     elsewhere: dict[int, str] = field(default_factory=dict)
     """Who else holds back what: a session, and what it said of it."""
     scanned: bool = False
+    found: deque[Observation] = field(default_factory=deque)
+    """What scans found and no version was made of yet: a million findings at once would keep the node from all else."""
+    looked: bool = False
+    """A scan of the whole tree has ended."""
     changed_at: int = 0
     offer_at: int = 0
     replaced: set[bytes] = field(default_factory=set)

@@ -9,6 +9,7 @@ import pytest
 from l2sync.frames import Kind
 from l2sync.link import Rules
 from l2sync.modtree import tree_path
+from l2sync.node.api import Persist
 
 from .world import MS, SECOND, Host, World
 
@@ -52,6 +53,27 @@ def test_disjoint_trees_become_their_union_on_every_node() -> None:
     world.start()
     settled(world)
     assert len(contents(world.hosts[0])) == 3
+
+
+@pytest.mark.slow
+def test_a_scan_that_finds_very_much_is_versioned_in_portions_before_it_counts_as_scanned() -> None:
+    world = World(2)
+    a = world.hosts[0]
+    for i in range(2500):
+        a.disk.write(b"many/%d" % i, b"", 7)
+    portions, handle = [], a.disk.handle
+
+    def watched(effect: object) -> object:
+        if isinstance(effect, Persist):
+            portions.append(len(effect.entries))
+            assert a.node is not None
+            assert a.node.trees["www"].scanned == (sum(portions) >= 2502)
+        return handle(effect)
+
+    a.disk.handle = watched  # type: ignore[assignment]
+    world.start()
+    settled(world)
+    assert max(portions) <= 1000 and len(contents(world.hosts[1])) == 2500
 
 
 def test_edits_renames_and_deletions_on_three_nodes_at_once_reach_all() -> None:
