@@ -1,14 +1,19 @@
-"""A file's content as chunks of equal length, each named by its BLAKE3 hash."""
+"""A file's content as chunks, each named by its BLAKE3 hash: of equal length, or cut around a change as before it.
+
+What is put into a file, or taken out, moves all that follows: there the cuts of the version before are tried from the
+file's end too, so that only what lies between is new.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from blake3 import blake3
 
-from l2sync.modtree import CHUNK_RECORD, Kind, Observation, zeros_hash
+from l2sync.modtree import CHUNK_RECORD, Chunk, Kind, Observation, pack_chunks, zeros_hash
 
 from .beneath import is_regular
 from .holes import Holes
@@ -17,7 +22,9 @@ from .moments import wait_for_the_tick
 from .xattrs import Attributes, Xattrs
 
 SMALLEST = 128 << 10
-MOST_CHUNKS = 4096
+MOST_CHUNKS = 8192
+_MOST_CUTS = 4 * MOST_CHUNKS
+"""A file that was cut into more, by many changes, is cut anew."""
 
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """How files are opened for reading; not blocking, in case a pipe has taken the file's place."""
@@ -45,37 +52,89 @@ def chunk_size(size: int, before: Observation | None = None) -> int:
     while best * MOST_CHUNKS < size:
         best *= 2
     if before is not None and before.kind is Kind.FILE and len(before.chunks) > CHUNK_RECORD:
-        kept = int.from_bytes(before.chunks[32:CHUNK_RECORD], "big")
+        kept = max(chunk.length for chunk in before.chunk_list())
         if kept >= SMALLEST and best <= kept * 2 and kept <= best * 16:
             return kept
     return best
 
 
-def read_chunks(fd: int, status: os.stat_result, length: int) -> bytes:
-    """The packed chunk records of an open file, read once from its start.
+class Cutter:
+    """One reading of an open file.
 
-    Raises Unsettled as soon as the file is seen not to look like ``status`` any more, so that a large file that is
-    being written costs no reading of all of it.
+    Its methods raise Unsettled as soon as the file is seen not to look like ``status`` any more, so that a large file
+    that is being written costs no reading of all of it.
     """
-    records = []
-    holes = Holes(fd, status)
-    left = status.st_size
-    offset = 0
-    while left:
-        want = min(length, left)
-        if holes.covers(offset, want):
-            digest = zeros_hash(want)
+
+    def __init__(self, fd: int, status: os.stat_result) -> None:
+        self._fd = fd
+        self._status = status
+        self._wanted = signature(status)
+
+    def equally(self, start: int, end: int, length: int) -> bytes:
+        """The records of chunks of one length, but for the last, from an offset to another."""
+        return self.by(start, [min(length, end - at) for at in range(start, end, length)])
+
+    def by(self, start: int, lengths: Iterable[int]) -> bytes:
+        """The records of chunks of these lengths, from an offset on."""
+        records, holes = [], Holes(self._fd, self._status)
+        for length in lengths:
+            records.append(self._record(start, length, holes))
+            start += length
+        return b"".join(records)
+
+    def around_a_change(self, before: list[Chunk], length: int) -> bytes:
+        """The records of a file that was cut like this before it became longer or shorter."""
+        head, start = self._same(before, 0, self._status.st_size)
+        tail, behind = self._same(before[head:][::-1], self._status.st_size, start)
+        # Short chunks beside the change are cut anew with it, or they would become ever more.
+        while head and before[head - 1].length < length // 2:
+            head -= 1
+            start -= before[head].length
+        while tail and before[-tail].length < length // 2:
+            behind += before[-tail].length
+            tail -= 1
+        kept = before[len(before) - tail :]
+        return pack_chunks(before[:head]) + self.equally(start, behind, length) + pack_chunks(kept)
+
+    def _same(self, chunks: list[Chunk], at: int, limit: int) -> tuple[int, int]:
+        """How many of the chunks still follow each other from ``at`` towards ``limit``, and where they end."""
+        count, way = 0, 1 if limit >= at else -1
+        for chunk in chunks:
+            end = at + way * chunk.length
+            if (end - limit) * way > 0:
+                break
+            record = self._record(min(at, end), chunk.length, Holes(self._fd, self._status))
+            if record[:32] != chunk.hash:
+                break
+            count, at = count + 1, end
+        return count, at
+
+    def _record(self, offset: int, length: int, holes: Holes) -> bytes:
+        if holes.covers(offset, length):
+            digest = zeros_hash(length)
         else:
-            data = os.pread(fd, want, offset)
-            if len(data) != want:
-                data = _rest(fd, data, want, offset)
+            data = os.pread(self._fd, length, offset)
+            if len(data) != length:
+                data = _rest(self._fd, data, length, offset)
             digest = blake3(data).digest()
-        records.append(digest + want.to_bytes(4, "big"))
-        left -= want
-        offset += want
-        if signature(os.fstat(fd)) != signature(status):
+        if signature(os.fstat(self._fd)) != self._wanted:
             raise Unsettled
-    return b"".join(records)
+        return digest + length.to_bytes(4, "big")
+
+
+def cut(fd: int, status: os.stat_result, before: Observation | None) -> bytes:
+    """The packed chunk records of an open file. Raises Unsettled, OSError."""
+    size = status.st_size
+    length = chunk_size(size, before)
+    cutter = Cutter(fd, status)
+    if before is None or before.kind is not Kind.FILE or len(before.chunks) <= CHUNK_RECORD:
+        return cutter.equally(0, size, length)
+    known = before.chunk_list()
+    if length != max(chunk.length for chunk in known) or len(known) > _MOST_CUTS:
+        return cutter.equally(0, size, length)
+    if size == before.size:
+        return cutter.by(0, [chunk.length for chunk in known])
+    return cutter.around_a_change(known, length)
 
 
 def _rest(fd: int, data: bytes, want: int, offset: int) -> bytes:
@@ -92,10 +151,12 @@ def hash_file(
     directory: int,
     xattrs: Xattrs,
     before: Observation | None = None,
-    length: int | None = None,
+    like: Observation | None = None,
     wait: bool = True,
 ) -> Read:
     """Read a file once: what stat says of it, its packed chunks, its extended attributes.
+
+    ``before``: the version that it had; ``like``: one that it may hold, of which the cuts are wanted if it is as long.
 
     Raises Unsettled when it changed meanwhile or is no plain file any more, OSError for other troubles.
     """
@@ -112,7 +173,10 @@ def hash_file(
         if wait:
             wait_for_the_tick(status)
         attributes = xattrs.of_open(fd)
-        chunks = read_chunks(fd, status, length or chunk_size(status.st_size, before))
+        if like is not None and like.size == status.st_size:
+            chunks = Cutter(fd, status).by(0, [chunk.length for chunk in like.chunk_list()])
+        else:
+            chunks = cut(fd, status, before)
         if not chunks and signature(os.fstat(fd)) != signature(status):
             raise Unsettled
         return Read(status, chunks, attributes)

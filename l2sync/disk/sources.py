@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Mapping
 
-from l2sync.modtree import CHUNK_RECORD, ROOT, Entry, Kind, TreePath, name, parent
+from l2sync.modtree import ROOT, Entry, Kind, TreePath, name, parent
 
 from .beneath import Directories
 from .chunker import READ, Read, Unsettled, hash_file
@@ -39,9 +39,8 @@ def is_already(entry: Entry, status: os.stat_result, directories: Directories) -
 
 def read_again(child: bytes, directory: int, entry: Entry, xattrs: Xattrs, wait: bool = True) -> Read | None:
     """A file's chunks, cut as the entry's are; None when it changes under our eyes. Raises OSError."""
-    length = int.from_bytes(entry.chunks[32:CHUNK_RECORD], "big") if entry.chunks else None
     try:
-        return hash_file(child, directory, xattrs, length=length, wait=wait)
+        return hash_file(child, directory, xattrs, like=entry, wait=wait)
     except Unsettled:
         return None
 

@@ -37,7 +37,7 @@ def test_the_chunk_length_is_kept_while_it_is_sensible() -> None:
     before = entry(b"f", [Chunk(b"x" * 32, 1 << 20), Chunk(b"y" * 32, 5)])
     assert chunk_size(300_000, before) == 1 << 20
     assert chunk_size(8 << 30, before) == 1 << 20
-    assert chunk_size(16 << 30, before) == 4 << 20
+    assert chunk_size(32 << 30, before) == 4 << 20
 
 
 names = st.binary(min_size=1, max_size=5).map(lambda raw: raw.replace(b"/", b"_").replace(b"\0", b"_"))

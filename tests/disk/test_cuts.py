@@ -1,0 +1,109 @@
+"""Where a file is cut into chunks after it was changed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+from blake3 import blake3
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from l2sync.disk import chunker
+from l2sync.disk.chunker import cut
+from l2sync.modtree import Kind, Observation, TreePath, unpack_chunks
+
+LENGTH = 1000
+
+
+@pytest.fixture(autouse=True)
+def _short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunker, "SMALLEST", LENGTH)
+
+
+def look(path: Path, data: bytes, before: Observation | None = None) -> Observation:
+    """Write the file, and see it as the next version."""
+    path.write_bytes(data)
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        chunks = cut(fd, os.fstat(fd), before)
+    finally:
+        os.close(fd)
+    listed = unpack_chunks(chunks)
+    assert sum(chunk.length for chunk in listed) == len(data)
+    at = 0
+    for chunk in listed:
+        assert blake3(data[at : at + chunk.length]).digest() == chunk.hash
+        at += chunk.length
+    return Observation(path=TreePath(b"f"), kind=Kind.FILE, size=len(data), chunks=chunks)
+
+
+def fresh(now: Observation, before: Observation) -> int:
+    """Bytes of chunks that the version before did not have."""
+    known = {chunk.hash for chunk in before.chunk_list()}
+    return sum(chunk.length for chunk in now.chunk_list() if chunk.hash not in known)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "put"),
+    [(30_500, 30_500, 7), (30_500, 30_507, 0), (0, 0, 3), (50_000, 50_000, 9), (20_100, 20_110, 10)],
+)
+def test_what_is_put_in_or_taken_out_makes_little_new(tmp_path: Path, start: int, end: int, put: int) -> None:
+    data = Random(1).randbytes(50_000)
+    before = look(tmp_path / "f", data)
+    now = look(tmp_path / "f", data[:start] + b"n" * put + data[end:], before)
+    assert fresh(now, before) <= 2 * LENGTH + put
+
+
+def test_many_changes_make_no_crumbs(tmp_path: Path) -> None:
+    rng = Random(2)
+    data = rng.randbytes(30_000)
+    seen = look(tmp_path / "f", data)
+    for _ in range(200):
+        at = rng.randrange(len(data) + 1)
+        data = data[:at] + rng.randbytes(rng.randrange(1, 50)) + data[at:]
+        seen = look(tmp_path / "f", data, seen)
+    assert len(seen.chunk_list()) <= 3 * len(data) / LENGTH
+
+
+def test_a_growing_log_keeps_the_names_of_its_chunks(tmp_path: Path) -> None:
+    data, rng = b"", Random(3)
+    seen, sent = look(tmp_path / "f", rng.randbytes(5_000)), 0
+    data = (tmp_path / "f").read_bytes()
+    for _ in range(100):
+        before, data = seen, data + rng.randbytes(100)
+        seen = look(tmp_path / "f", data, before)
+        sent += fresh(seen, before)
+    assert sent <= 100 * LENGTH and len(seen.chunk_list()) <= 2 * len(data) / LENGTH
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(st.lists(st.binary(max_size=6000), min_size=2, max_size=5))
+def test_any_versions_after_each_other_are_cut_soundly(tmp_path: Path, versions: list[bytes]) -> None:
+    seen: Observation | None = None
+    for data in versions:
+        seen = look(tmp_path / "f", data, seen)
+
+
+def test_a_file_that_was_cut_into_very_many_is_cut_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunker, "_MOST_CUTS", 20)
+    data = Random(4).randbytes(50_000)
+    before = look(tmp_path / "f", data)
+    assert fresh(look(tmp_path / "f", b"x" + data, before), before) > 45_000
+
+
+def test_what_may_be_a_version_is_read_with_its_cuts(tmp_path: Path) -> None:
+    data = Random(5).randbytes(10_000)
+    first = look(tmp_path / "f", data)
+    second = look(tmp_path / "f", data[:4500] + b"in" + data[4500:], first)
+    directory = os.open(tmp_path, os.O_RDONLY)
+    try:
+        read = chunker.hash_file(b"f", directory, chunker.Xattrs.probe(directory), like=second, wait=False)
+        other = msgspec.structs.replace(second, size=second.size + 1)
+        assert chunker.hash_file(b"f", directory, chunker.Xattrs.probe(directory), like=other).chunks != second.chunks
+    finally:
+        os.close(directory)
+    assert read.chunks == second.chunks
