@@ -8,7 +8,7 @@ from enum import Enum, auto
 from heapq import nsmallest
 
 from l2sync.frames import Stage
-from l2sync.modtree import ROOT, Entry, Kind, is_zeros, pack_entry, parent
+from l2sync.modtree import ROOT, Entry, Kind, TreePath, is_zeros, pack_entry, parent
 from l2sync.transfer import Broadcaster, ChunkTable
 
 from .api import BatchKey, ChunkRead
@@ -152,15 +152,28 @@ def choose(shared: SharedTree, most_entries: int, most_bytes: int) -> tuple[list
     taken: list[Entry] = []
     size, fresh = 0, True
     for path in nsmallest(most_entries + 1, shared.dirty):
+        if path not in shared.dirty:
+            continue
         entry = shared.tree.get(path)
         if entry is not None and not (entry.chunks and path in shared.troubles.unreadable):
-            if taken and (len(taken) >= most_entries or size + entry.size > most_bytes):
+            before = shared.bases.came_from(entry)
+            needed = entry.size if entry.kind is Kind.FILE and before is None else 0
+            if taken and (len(taken) >= most_entries or size + needed > most_bytes):
                 break
             taken.append(entry)
-            size += entry.size if entry.kind is Kind.FILE else 0
+            size += needed
             fresh = fresh and shared.dirty[path]
+            if before is not None and (gone := _deleted(shared, before)) is not None:
+                # In one batch with its old place, what was moved lends its inode; else every receiver copies it.
+                taken.append(gone)
+                fresh = fresh and shared.dirty.pop(before)
         del shared.dirty[path]
     return taken, fresh
+
+
+def _deleted(shared: SharedTree, path: TreePath) -> Entry | None:
+    entry = shared.tree.get(path) if path in shared.dirty else None
+    return entry if entry is not None and entry.deleted else None
 
 
 def pushable(shared: SharedTree, table: ChunkTable, most: int) -> list[tuple[int, int]]:

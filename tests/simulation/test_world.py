@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from l2sync.frames import Kind
 from l2sync.link import Rules
-from l2sync.modtree import tree_path
+from l2sync.modtree import Entry, tree_path
+from l2sync.node import outgoing
 from l2sync.node.api import Persist
 
 from .world import MS, SECOND, Host, World
@@ -369,3 +371,32 @@ def test_who_lacks_what_an_entry_is_told_as_a_change_of_gets_it_in_full() -> Non
     c.disk.cannot_apply.clear()
     settled(world, 60)
     assert contents(c) == contents(a) != {}
+
+
+def test_what_is_moved_goes_with_its_old_place_however_large_it_is() -> None:
+    """Given more than a batch holds, when it is renamed, then no batch has a file without the place that it left."""
+    world = World(2)
+    a = world.hosts[0]
+    for i in range(12):
+        a.disk.write(b"old/f%d" % i, Random(i).randbytes(200_000), 3)
+    world.start()
+    settled(world)
+    assert a.node is not None
+    a.node.ctx.settings = replace(a.node.ctx.settings, batch_bytes=500_000, batch_entries=7)
+    real, batches = outgoing.choose, list[list[Entry]]()
+    with pytest.MonkeyPatch.context() as patch:
+
+        def chosen(*args: object) -> tuple[list[Entry], bool]:
+            entries, fresh = real(*args)  # type: ignore[arg-type]
+            batches.append(entries)
+            return entries, fresh
+
+        patch.setattr("l2sync.node.offering.choose", chosen)
+        world.rename(a, b"old", b"new")
+        world.run(SECOND)
+        settled(world)
+    assert len(batches) > 2 and b"new/f11" in contents(world.hosts[1])
+    for entries in batches:
+        paths = {entry.path for entry in entries}
+        moved = {path for path in paths if path.startswith(b"new/")}
+        assert all(b"old/" + path[4:] in paths for path in moved)
