@@ -52,7 +52,7 @@ class Brake:
 
     def judge(self, tree: ModTree, seen: Sequence[Observation], now: int) -> Loss | None:
         """What a scan would take away, if that is too much; else it is taken note of."""
-        if self.percent >= 100:
+        if self.percent >= 100 or not len(tree):
             return None
         lost = losses(tree, seen)
         count = len(lost.vanished) + len(lost.older)
@@ -95,26 +95,36 @@ class Losses:
 
 def losses(tree: ModTree, seen: Iterable[Observation]) -> Losses:
     """What is lost by these observations. What only moved is not lost: the same thing stands elsewhere now."""
-    gone: list[Entry] = []
-    older: list[TreePath] = []
-    arrived: Counter[tuple[object, ...]] = Counter()
+    gone, older, fresh = list[Entry](), list[TreePath](), list[Observation]()
     for one in seen:
         old = tree.get(one.path)
         if one.deleted:
             if old is not None and not old.deleted:
                 gone.append(old)
         elif old is None:
-            arrived[_face(one)] += 1
+            fresh.append(one)
         elif fell_back(one, old):
             older.append(one.path)
+    return Losses(_not_moved(gone, fresh), older)
+
+
+def _not_moved(gone: list[Entry], fresh: list[Observation]) -> list[TreePath]:
+    """What of the vanished does not stand anywhere else now."""
+    if not fresh:
+        return [old.path for old in gone]
+    faces = [_face(old) for old in gone]
+    wanted, arrived = set(faces), Counter[tuple[object, ...]]()
+    for one in fresh if wanted else ():
+        face = _face(one)
+        if face in wanted:
+            arrived[face] += 1
     vanished = []
-    for old in gone:
-        face = _face(old)
+    for old, face in zip(gone, faces, strict=True):
         if arrived[face]:
             arrived[face] -= 1
         else:
             vanished.append(old.path)
-    return Losses(vanished, older)
+    return vanished
 
 
 def fell_back(seen: Observation, old: Entry) -> bool:

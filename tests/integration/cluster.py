@@ -124,7 +124,7 @@ class Cluster:
             return True
 
         if not wait(settled, seconds):
-            logs = "\n".join((agent.place / "log").read_text()[-1500:] for agent in self.agents)
+            logs = "\n".join((agent.place / "log").read_text()[-1500:] for agent in self.running())
             told = [(status or {}).get("reasons") for status in (agent.status() for agent in self.running())]
             raise AssertionError(f"not in sync after {seconds} s: {told}\n{logs}")
 

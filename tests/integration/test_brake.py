@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,37 @@ def test_an_emptied_tree_is_held_until_it_is_restored_or_approved(cluster: Make)
     assert wait(lambda: all_held(made), 60)
     assert b.ask("approve", str(b.tree)).returncode == 0
     assert wait(lambda: count(b) == count(c) == 0, 60)
+    made.flush()
+    made.judge()
+
+
+def test_a_copied_host_keeps_out_and_both_are_named(cluster: Make) -> None:
+    made = cluster(3)
+    a, b, c = made.agents
+    (a.tree / "f").write_text("content")
+    a.start()
+    c.start()
+    made.settle()
+    assert a.end() == 0
+    shutil.copytree(a.place / "state", b.place / "state")
+    shutil.copytree(a.tree, b.tree, dirs_exist_ok=True)
+    a.start()
+    made.settle()
+    (b.tree / "only on the copy").write_text("x")
+    b.start()
+
+    def names_both() -> bool:
+        told = [(agent.status() or {"trees": [{}]})["trees"][0].get("paused_reason") or "" for agent in (a, b)]
+        return any("web0" in text and "web1" in text and "state directory" in text for text in told)
+
+    assert wait(names_both, 60)
+    assert not (c.tree / "only on the copy").exists()
+    assert b.end() == 0
+    shutil.rmtree(b.place / "state")
+    b.start()
+    assert wait(lambda: "only on the copy" in held(b), 60)
+    assert b.ask("approve", "www").returncode == 0
+    assert wait(lambda: (c.tree / "only on the copy").exists(), 60)
     made.flush()
     made.judge()
 
