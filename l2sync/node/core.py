@@ -133,7 +133,7 @@ class Node:
         self.offering = Offering(self.ctx, room - DATA_OVERHEAD, self._send_data)
         self.remembering = Remembering(self.ctx)
         self.holding = Holding(self.ctx, self.remembering)
-        self.receiving = Receiving(self.ctx, self.remembering)
+        self.receiving = Receiving(self.ctx)
         self.reconciler = Reconciler(self.ctx, self.remembering)
         self.requests = Requests(self.ctx, self.offering, self.receiving)
         self.telling = Telling(self.ctx, self.offering, self.receiving, self.reconciler, self.requests)

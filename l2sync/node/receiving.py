@@ -13,7 +13,6 @@ from .api import BatchKey, Commit, Committed, Discard, Persist, Prepare, Prepare
 from .context import Context
 from .incoming import Incoming
 from .plan import is_news, make_plan
-from .remembering import Remembering
 from .rounds import Rounds
 from .tree import SharedTree
 
@@ -28,9 +27,8 @@ _COMING = 8_000_000
 class Receiving:
     """All incoming batches of one node. One commit at a time per tree, planned against the tree as it then is."""
 
-    def __init__(self, context: Context, remembering: Remembering) -> None:
+    def __init__(self, context: Context) -> None:
         self.ctx = context
-        self.remembering = remembering
         self.batches: dict[BatchKey, Incoming] = {}
         self.backlog = 0
         self._now = 0
@@ -87,7 +85,7 @@ class Receiving:
 
     def _news(self, shared: SharedTree, entry: Entry) -> bool:
         mine = shared.tree.get(entry.path)
-        if not is_news(mine, entry) or self.remembering.unheard_of(shared, mine, entry):
+        if not is_news(mine, entry):
             return False
         return shared.probation is None or not shared.probation.beats(mine, entry)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from l2sync.frames import Verdict
-from l2sync.modtree import Entry, ModTree, TreePath, ancestors
+from l2sync.modtree import ModTree, TreePath, ancestors
 
 from .api import Forget, SetAside, Together
 from .context import Context
@@ -75,10 +75,6 @@ class Remembering:
         if shared.probation is not None:
             return shared.probation.sift(shared.tree, free, lacking, shared.replica)
         return free
-
-    def unheard_of(self, shared: SharedTree, mine: Entry | None, theirs: Entry) -> bool:
-        """Whether it is a deletion that was forgotten here already."""
-        return mine is None and self._is_old(theirs.deleted_at, shared.setup.tombstone_days, 0)
 
     def _is_old(self, at: int | None, days: int, slack: int) -> bool:
         return self.wall is not None and at is not None and at > 0 and self.wall - at > days * DAY - slack

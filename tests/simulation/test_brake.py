@@ -181,17 +181,17 @@ def test_deletions_shortly_after_one_another_count_as_one() -> None:
 
 
 def test_a_deletion_that_takes_its_time_is_held_as_a_whole() -> None:
-    world = filled()
-    a, b, _ = world.hosts
-    for i in range(FILES):
+    world = filled(2, files := 150)
+    a, b = world.hosts
+    for i in range(files):
         world.delete(a, b"%s/f%d" % (b"ab"[i % 2 : i % 2 + 1], i))
-        world.run(SECOND // 10)
+        world.run(SECOND // 20)
     assert world.run(20 * SECOND, lambda: tree(world, b).state == "held")
-    assert len(contents(b)) >= FILES - 21
+    assert len(contents(b)) >= files - 21
     assert decide(world, b, Verdict.RESTORE).ok
     world.run(SECOND)
     settled(world)
-    assert len(contents(a)) >= FILES - 21
+    assert len(contents(a)) >= files - 21
 
 
 def test_a_flush_waits_for_the_end_of_a_large_deletion() -> None:
