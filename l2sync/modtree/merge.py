@@ -74,12 +74,14 @@ def resolve(siblings: Iterable[Entry]) -> Resolution:
     versions = sorted(join(frozenset(siblings), frozenset()), key=precedence, reverse=True)
     if not versions:
         raise ValueError("nothing to choose from")
-    fresh = [one for one in versions if not any(_overwritten(one, other) for other in versions)]
-    winner = (fresh or versions)[0]
+    fresh = [one for one in versions if not any(_seen(one, other) for other in versions)]
+    winner = fresh[0] if fresh else _of_replaced(versions)
     copies: dict[TreePath, Entry] = {}
     vector = winner.version
     for loser in versions:
         vector = vector.join(loser.version)
+        if loser.deleted and not winner.deleted:
+            vector = vector.join(VersionVector((_grave(loser.dot),)))
         if loser is not winner and _worth_keeping(loser, winner) and not any(_seen(loser, v) for v in versions):
             copy = copy_of(loser)
             copies.setdefault(copy.path, copy)
@@ -91,8 +93,42 @@ def _seen(one: Entry, other: Entry) -> bool:
     return one.dot != other.dot and 0 < counter <= other.version.counter(replica)
 
 
-def _overwritten(one: Entry, other: Entry) -> bool:
-    return _seen(one, other) and not _seen(other, one)
+def _of_replaced(versions: list[Entry]) -> Entry:
+    """The winner where each was replaced by what then lost elsewhere to another of them.
+
+    One that was deleted must not come back: one whose replacer beat a deletion that it has not heard of. Where that is
+    so of all, the path is deleted.
+    """
+    standing = [one for one in versions if not any(_seen(one, v) and _buried_more(v, one) for v in versions)]
+    if standing:
+        return standing[0]
+    newest, vector = versions[0], versions[0].version
+    for one in versions:
+        vector = vector.join(one.version)
+    told = b"".join(b"%x:%d " % dot for dot in vector.dots)
+    dot = (int.from_bytes(blake3(b"deletion of what had lost " + told + newest.path).digest(length=8), "big"), 1)
+    return Entry(
+        path=newest.path,
+        kind=Kind.TOMBSTONE,
+        mode=newest.mode,
+        uid=newest.uid,
+        gid=newest.gid,
+        mtime_ns=newest.mtime_ns,
+        version=vector.advance(*dot),
+        author=newest.author,
+        dot=dot,
+    )
+
+
+def _grave(dot: tuple[int, int]) -> tuple[int, int]:
+    """What the vector of a version keeps of a deletion that it beat, besides its dot: that it was a deletion."""
+    return int.from_bytes(blake3(b"grave %d" % dot[0]).digest(length=8), "big"), dot[1]
+
+
+def _buried_more(one: Entry, other: Entry) -> bool:
+    """Whether a version has beaten a deletion that the other has not heard of."""
+    graves = (_grave(dot)[0] for dot in one.version.dots)
+    return any(one.version.counter(grave) > other.version.counter(grave) for grave in graves)
 
 
 def merge(mine: Entry | None, theirs: Entry) -> Resolution:

@@ -53,7 +53,7 @@ def test_a_version_that_grew_by_a_merge_leaves_no_copy_beside_the_one_written_ov
     merged = merge(first, gone).winner
     assert merge(merged, second).winner.content == second.content == merge(second, merged).winner.content
     assert merge(merged, second).copies == () == merge(second, merged).copies
-    assert merge(merged, second).winner.version == second.version.join(gone.version)
+    assert merge(merged, second).winner.version.covers(second.version.join(gone.version))
 
 
 def test_a_later_version_replaces_an_earlier_one() -> None:
@@ -93,6 +93,31 @@ def test_a_deletion_that_has_seen_the_edit_stays() -> None:
     edit = written(file(b"f", b"edit"), by=2)
     gone = written(nothing(b"f"), by=1, over=edit)
     assert merge(edit, gone).winner.deleted and merge(gone, edit).winner.deleted
+
+
+def test_what_everybody_deleted_stays_deleted_though_each_version_beat_anothers_deletion() -> None:
+    """Each of two versions was deleted by who had written it; elsewhere it had beaten the other's deletion first."""
+    base = written(file(b"f", b"base"))
+    one = written(file(b"f", b"one", mtime=2), by=2, over=base)
+    other = written(file(b"f", b"base", mode=0o600), by=3, over=base)
+    gone_one = written(nothing(b"f"), by=2, count=2, over=one)
+    gone_other = written(nothing(b"f"), by=3, count=2, over=other)
+    there, here = merge(gone_other, one).winner, merge(gone_one, other).winner
+    assert not there.deleted and not here.deleted
+    end = merge(there, here)
+    assert end.winner.deleted and end.copies == () and end == merge(here, there)
+    assert end.winner.version.compare(there.version) is end.winner.version.compare(here.version) is Order.AFTER
+
+
+def test_what_was_replaced_by_what_lost_elsewhere_still_stands() -> None:
+    """Nobody deleted anything: of two versions whose replacers are conflict copies now, one stands."""
+    one, other = written(file(b"f", b"one", mtime=1), by=2), written(file(b"f", b"other", mtime=2), by=3)
+    later_one = written(file(b"f", b"later one", mtime=0), by=2, count=2, over=one)
+    later_other = written(file(b"f", b"later other", mtime=0), by=3, count=2, over=other)
+    there, here = merge(later_other, one), merge(later_one, other)
+    assert len(there.copies) == len(here.copies) == 1
+    end = merge(there.winner, here.winner)
+    assert end.winner.content == other.content and end.copies == ()
 
 
 def test_equal_content_makes_no_copy() -> None:
