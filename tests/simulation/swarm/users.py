@@ -16,6 +16,7 @@ from .host import TREE, Host
 from .index import Index
 from .ledger import Thing, thing_of
 from .plan import EPOCH, MS, SECOND, Operation
+from .store import look_of
 from .volume import Change, Inode
 from .world import World
 
@@ -386,10 +387,19 @@ class Users:
         for host in self.world.hosts:
             if host.node is not None and _asks(host.node.trees[TREE]):
                 verdict = Random(self.world.now).choice((Verdict.APPROVE, Verdict.RESTORE))
+                if verdict is Verdict.RESTORE:
+                    self._give_up()
                 self._requests += 1
                 host.submit(api.DecideRequest(self._requests, TREE, verdict))
                 self.world.ledger.say(f"decide {host.name} {verdict.name}")
         self.world.at(self.world.now + 5 * SECOND, self._decide)
+
+    def _give_up(self) -> None:
+        """Who decides to restore gives up what stands in place of what the index knows."""
+        for host in self.world.hosts:
+            for path, inode in host.store.volume.live.items():
+                if host.store.observe(path).look() != look_of(host.store.index.get(path)):
+                    self.world.ledger.ended.add((path, thing_of(inode)))
 
 
 __all__ = ["Users", "content", "name"]
