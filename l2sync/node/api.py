@@ -62,6 +62,10 @@ class NodeSettings:
     """How long a batch stays open for receivers that were left behind."""
     store_backlog: int = 32 << 20
     """Received bytes not yet on disk, above which a receiver stops reporting progress."""
+    most_told: int = 64 << 20
+    """Bytes of entries in all batches that one node has open with us."""
+    most_held: int = 128 << 20
+    """Bytes of incomplete data in all batches of one node, two of its largest chunks apart."""
     retry_first: int = 5 * SECOND
     retry_most: int = 300 * SECOND
 

@@ -44,6 +44,8 @@ class Incoming:
     assembler: Assembler | None = None
     early: list[tuple[int, int, int, int, bytes]] = field(default_factory=list)
     failed: dict[TreePath, str] = field(default_factory=dict)
+    told: int = 0
+    """Bytes of all entries, as they came."""
     complete_list: bool = False
     baseless: list[TreePath] = field(default_factory=list)
     """Whose entries were told as changes of what is not known here: the list cannot be read."""
@@ -69,6 +71,7 @@ class Incoming:
             raise MalformedEntry("entries out of place in their batch")
         for told in packed:
             blob = told
+            self.told += len(told)
             if is_patch(told):
                 path, digest = base_of(told)
                 base = self.shared.tree.get(path)
@@ -113,6 +116,17 @@ class Incoming:
             chunks += self.assembler.feed(*symbol, now)
         self.early.clear()
         return chunks
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that the batch takes, its entries apart."""
+        waiting = sum(len(symbol[-1]) for symbol in self.early)
+        return waiting + (self.assembler.held if self.assembler is not None else 0)
+
+    @property
+    def largest(self) -> int:
+        """Bytes of its largest chunk, of which two may be under way at a time."""
+        return max((chunk.length for chunk in self.table.chunks), default=0) if self.table is not None else 0
 
     @property
     def lacking(self) -> int:

@@ -18,6 +18,8 @@ from .tree import SharedTree
 
 _MOST_BATCHES_PER_PEER = 64
 _FAILED_TOLD = 50
+_MOST_BACKLOG = 4
+"""Times the backlog above which no progress is told: what still comes then is not taken."""
 _WANT_AGAIN = 1_000_000_000
 _NO_BASE = "it was told as a change of what is not known here, and will be told in full"
 _COMING = 8_000_000
@@ -55,7 +57,11 @@ class Receiving:
                 return
             batch = self.batches[key] = Incoming(key, peer, shared)
         self._touched[key] = now
-        if batch.add(message.first, message.entries, message.last):
+        whole = batch.add(message.first, message.entries, message.last)
+        if sum(b.told for b in self.batches.values() if b.key[0] == key[0]) > self.ctx.settings.most_told:
+            self.ctx.cluster.accuse(key[0], "too many entries")
+            self._drop(batch)
+        elif whole:
             self._begin(batch, now)
 
     def _begin(self, batch: Incoming, now: int) -> None:
@@ -94,7 +100,7 @@ class Receiving:
     ) -> None:
         """One symbol of a batch; symbols of unknown batches are ignored."""
         batch = self.batches.get(key)
-        if batch is None or batch.committing:
+        if batch is None or batch.committing or self.backlog > _MOST_BACKLOG * self.ctx.settings.store_backlog:
             return
         chunks = batch.feed(serial, generation, k, symbol, payload, now)
         if chunks:
@@ -324,6 +330,7 @@ class Receiving:
     def handle_timer(self, now: int) -> None:
         """Send reception reports that are due; give up on batches that nobody feeds any more."""
         self._now = now
+        self._bound_memory()
         for batch in list(self.batches.values()):
             if batch.assembler is not None and not batch.staged:
                 self._report_reception(batch, now)
@@ -333,6 +340,20 @@ class Receiving:
             idle = now - self._touched.get(batch.key, now)
             if batch.released and not batch.staged and idle > self.ctx.settings.late_timeout:
                 self._drop(batch)
+
+    def _bound_memory(self) -> None:
+        """Drop the batches of who has us hold more of what he never completes than a member would."""
+        held: dict[int, int] = {}
+        for batch in self.batches.values():
+            held[batch.key[0]] = held.get(batch.key[0], 0) + batch.held
+        for session, size in held.items():
+            if size <= self.ctx.settings.most_held:
+                continue
+            theirs = [batch for batch in self.batches.values() if batch.key[0] == session]
+            if size > self.ctx.settings.most_held + 2 * max(batch.largest for batch in theirs):
+                self.ctx.cluster.accuse(session, "data without end")
+                for batch in theirs:
+                    self._drop(batch)
 
     def _want_due(self, batch: Incoming) -> int:
         assert batch.assembler is not None

@@ -30,12 +30,14 @@ class Assembler:
         self._done: set[int] = set()
         self._floor = 0
         self._highest = -1
-        self._parts: dict[int, dict[int, bytes]] = {}
+        self._parts: dict[int, tuple[int, dict[int, bytes]]] = {}
         self._last_serial = 0
         self._symbols = 0
         self._report_at: int | None = None
         self.last_data = 0
         self.refused = 0
+        self.held = 0
+        """Bytes of symbols and of parts of chunks that wait for the rest."""
 
     @property
     def complete(self) -> bool:
@@ -71,6 +73,8 @@ class Assembler:
             self.refused += 1
             return []
         symbols = opened[1]
+        if symbol not in symbols:
+            self.held += len(payload)
         symbols[symbol] = payload
         if len(symbols) < k:
             return []
@@ -78,6 +82,7 @@ class Assembler:
 
     def _finish(self, generation: int, k: int, symbols: dict[int, bytes]) -> list[tuple[int, bytes]]:
         del self._open[generation]
+        self.held -= sum(map(len, symbols.values()))
         try:
             chunks = [
                 found
@@ -97,12 +102,19 @@ class Assembler:
         if index not in self._missing:
             return None
         wanted = self._table.chunks[index]
+        if not data:
+            return None
         if len(data) != wanted.length:
-            parts = self._parts.setdefault(index, {})
+            have, parts = self._parts.get(index, (0, {}))
+            more = len(data) - len(parts.get(offset, b""))
             parts[offset] = data
-            if sum(map(len, parts.values())) < wanted.length:
+            have += more
+            self.held += more
+            if have < wanted.length:
+                self._parts[index] = have, parts
                 return None
-            del self._parts[index]
+            self._parts.pop(index, None)
+            self.held -= have
             data = b"".join(parts[at] for at in sorted(parts))
         if blake3(data).digest() != wanted.hash:
             self.refused += 1

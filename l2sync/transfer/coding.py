@@ -49,6 +49,9 @@ def unpack_records(content: bytes) -> Iterator[tuple[int, int, bytes]]:
         raise BadGeneration("a generation of a wrong length or codec")
     if codec:
         try:
+            # The decompressor allocates whatever size the data claims: the claim has to be checked before.
+            if zstandard.get_frame_parameters(body).content_size != length:
+                raise BadGeneration("a generation that claims another length")
             body = zstandard.ZstdDecompressor().decompress(body, max_output_size=MOST_UNPACKED)
         except zstandard.ZstdError as error:
             raise BadGeneration("a generation that does not unpack") from error
