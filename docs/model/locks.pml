@@ -3,11 +3,12 @@
  * Every claim overlaps every other. What a node says in its stream to all is a log, and a peer may take the next item
  * of it at any time: that stands for loss, repetition, disorder and delay, after which streams deliver once and in
  * order. An answer to a claim is one step, at any time after the claim was taken: a lost or late one is a later step.
- * Challenge, register and its answer have a place each per pair, and are sent again when lost.
+ * Challenge, register and its answer have a place each per pair; with LOSE they get lost until the weather clears,
+ * whenever that may be, and are sent again.
  *
- * Budgets bound the run: CLAIMS of each node in CLAIMERS, DROPS (a node misses another's pings, the other does not
- * notice), APART (two begin in two halves), CRASHES (with a return as a new session). LOSE adds the loss of single frames, which makes cycles; without it every run
- * ends, so that what holds at its end is what comes about at last. FAULT_... plants a fault. README.md says more.
+ * Budgets bound the run: CLAIMS of each node in CLAIMERS, DROPS (a node misses another's pings, and the other does not
+ * notice), APART (two begin in two halves), CRASHES (with a return as a new session). Without LOSE every run ends.
+ * FAULT_... plants a fault. TRACE grants as soon as it can, and prints each move and the state when nothing can be granted.
  */
 #ifndef CLAIMS
 #define CLAIMS 1
@@ -58,18 +59,25 @@ byte base[N * N];         /* from where on j is owed i's stream */
 /* frames on their way from j to i; 0: none */
 byte enrol[N * N], confirm[N * N];
 bool challenge[N * N];
+bool placed[N * N];       /* i has met this session of j; what it said before that is taken for a recording */
 
+bool lossy = true;        /* with LOSE: frames may get lost */
+
+#ifdef FAULT_NO_ORDER
+#define earlier(i, j) (known[at(i,j)] != NONE)
+#else
 #ifdef FAULT_NO_TIE_BREAK
 #define earlier(i, j) (known[at(i,j)] != NONE && (known[at(i,j)] == 0 || known[at(i,j)] < stamp[i]))
 #else
 #define earlier(i, j) (known[at(i,j)] != NONE && (known[at(i,j)] == 0 || known[at(i,j)] < stamp[i] || \
     (known[at(i,j)] == stamp[i] && j < i)))
 #endif
+#endif
 #define heard(i, j) (!waiting[at(i,j)] || !online[at(i,j)] || (answered[at(i,j)] && taken[at(i,j)] >= until[at(i,j)]))
 #ifdef FAULT_ONE_ACK_SHORT
-#define all_heard(i) (heard(i, P) || heard(i, Q))
+#define all_heard(i, p, q) (heard(i, p) || heard(i, q))
 #else
-#define all_heard(i) (heard(i, P) && heard(i, Q))
+#define all_heard(i, p, q) (heard(i, p) && heard(i, q))
 #endif
 #ifdef FAULT_NO_DOUBT
 #define sees(i, j) (online[at(i,j)] && !stale[at(i,j)])
@@ -99,13 +107,17 @@ inline tell(i) {
 }
 
 inline meet(i, j, from) {
-    online[at(i,j)] = true; stale[at(i,j)] = false; taken[at(i,j)] = from; known[at(i,j)] = NONE;
+    if :: !placed[at(i,j)] -> placed[at(i,j)] = true; challenge[at(i,j)] = false :: else fi;
+    online[at(i,j)] = true; stale[at(i,j)] = false; taken[at(i,j)] = from;
     base[at(i,j)] = next[i];
     tell(i)
 }
 
 inline part(i, j) {
-    online[at(i,j)] = false; stale[at(i,j)] = false; known[at(i,j)] = NONE;
+    online[at(i,j)] = false; stale[at(i,j)] = false;
+#ifndef FAULT_GONE_HOLDS
+    known[at(i,j)] = NONE;
+#endif
     answers_end(i, j)
 }
 
@@ -119,7 +131,13 @@ inline grant(i) {
     state[i] = 2; answers_end(i, P); answers_end(i, Q)
 }
 
-inline release(i) { printf("MOVE release %d\n", i); state[i] = 0; stamp[i] = 0; last[i] = 0; say(i, UNLOCK) }
+inline release(i) {
+    printf("MOVE release %d\n", i);
+    state[i] = 0; stamp[i] = 0; last[i] = 0;
+#ifndef FAULT_UNLOCK_NOT_TOLD
+    say(i, UNLOCK)
+#endif
+}
 
 /* i takes the next item of j's stream */
 inline take(i, j) {
@@ -170,6 +188,7 @@ inline take_register(i, j) {
 /* i takes j's answer to its register */
 inline take_confirm(i, j) {
     printf("MOVE confirmed %d %d\n", i, j);
+#ifndef FAULT_CONFIRM_IGNORED
     if
     :: !online[at(i,j)] -> meet(i, j, confirm[at(i,j)] - 1)
     :: online[at(i,j)] && confirm[at(i,j)] - 1 > taken[at(i,j)] -> part(i, j); meet(i, j, confirm[at(i,j)] - 1)
@@ -179,13 +198,16 @@ inline take_confirm(i, j) {
     :: else -> if :: doubt[at(i,j)] -> tell(i) :: else fi
 #endif
     fi;
-    doubt[at(i,j)] = false; confirm[at(i,j)] = 0
+    doubt[at(i,j)] = false;
+#endif
+    confirm[at(i,j)] = 0
 }
 
 inline forget(i, j) {
-    part(i, j); doubt[at(i,j)] = false; taken[at(i,j)] = 0; base[at(i,j)] = 0; enrol[at(i,j)] = 0;
+    part(i, j); placed[at(i,j)] = false; placed[at(j,i)] = false;
+    doubt[at(i,j)] = false; taken[at(i,j)] = 0; base[at(i,j)] = 0; enrol[at(i,j)] = 0;
     confirm[at(i,j)] = 0; challenge[at(i,j)] = false;
- enrol[at(j,i)] = 0; confirm[at(j,i)] = 0; challenge[at(j,i)] = false;
+    enrol[at(j,i)] = 0; confirm[at(j,i)] = 0; challenge[at(j,i)] = false;
     doubt[at(j,i)] = false;
     stale[at(j,i)] = online[at(j,i)]
 }
@@ -196,28 +218,50 @@ inline crash(i) {
     forget(i, P); forget(i, Q)
 }
 
+#define can_grant(i, p, q) (state[i] == 1 && all_heard(i, p, q) && !earlier(i, p) && !earlier(i, q))
+#ifdef TRACE
+#define calm (!can_grant(0, 1, 2) && !can_grant(1, 2, 0) && !can_grant(2, 0, 1))
+inline print_pair(i, j) {
+    printf("PAIR %d %d %d %d %d %d %d\n", i, j,
+        online[at(i,j)] && !stale[at(i,j)], taken[at(i,j)], known[at(i,j)], waiting[at(i,j)], doubt[at(i,j)])
+}
+#define shown if :: calm -> print_state() :: else fi
+inline print_state() {
+    printf("NODES %d %d %d %d %d %d %d %d %d %d %d %d\n", state[0], state[1], state[2], clock[0], clock[1], clock[2],
+        stamp[0], stamp[1], stamp[2], next[0], next[1], next[2]);
+    print_pair(0, 1); print_pair(0, 2); print_pair(1, 0); print_pair(1, 2); print_pair(2, 0); print_pair(2, 1)
+}
+#else
+#define calm true
+#define shown skip
+#endif
+
 #define lost(i, j) (!online[at(i,j)] || stale[at(i,j)])
 
 /* all that i does with or about j */
 proctype Pair(byte i; byte j) {
 end:
     do
-    :: atomic { sees(i, j) && taken[at(i,j)] < next[j] && !down[j] -> take(i, j) }
-    :: atomic { sees(i, j) && !down[j] && has_answer(i, j) -> answer(i, j) }
-    :: atomic { drops && MAY_DROP(i, j) && online[at(i,j)] && !stale[at(i,j)] && !down[i] && !down[j] -> drops--; drop(i, j) }
-    :: atomic { stale[at(i,j)] && !down[i] -> drop(i, j) }
-    :: atomic { lost(i, j) && !fresh[i] && !down[i] && !down[j] && !challenge[at(j,i)] && !doubt[at(j,i)] ->
-        challenge[at(j,i)] = true; printf("MOVE challenge %d %d\n", i, j) }
-    :: atomic { challenge[at(i,j)] ->
-        challenge[at(i,j)] = false; printf("MOVE challenged %d %d\n", i, j); doubt[at(i,j)] = true }
-    :: atomic { doubt[at(i,j)] && !down[j] && !enrol[at(j,i)] && !confirm[at(i,j)] ->
-        enrol[at(j,i)] = next[i] + 1; printf("MOVE register %d %d\n", i, j) }
-    :: atomic { enrol[at(i,j)] -> take_register(i, j) }
-    :: atomic { confirm[at(i,j)] -> take_confirm(i, j) }
+    :: atomic { calm && sees(i, j) && taken[at(i,j)] < next[j] && !down[j] -> take(i, j); shown }
+    :: atomic { calm && sees(i, j) && !down[j] && has_answer(i, j) -> answer(i, j); shown }
+    :: atomic { calm && drops && MAY_DROP(i, j) && online[at(i,j)] && !stale[at(i,j)] && !down[i] && !down[j] ->
+        drops--; drop(i, j); shown }
+    :: atomic { calm && stale[at(i,j)] && !down[i] -> drop(i, j); shown }
+    :: atomic { calm && lost(i, j) && !fresh[i] && !down[i] && !down[j] && !challenge[at(j,i)] && !doubt[at(j,i)] ->
+        challenge[at(j,i)] = true; printf("MOVE challenge %d %d\n", i, j); shown }
+    :: atomic { calm && challenge[at(i,j)] ->
+        challenge[at(i,j)] = false; printf("MOVE challenged %d %d\n", i, j); doubt[at(i,j)] = true; shown }
+    :: atomic { calm && doubt[at(i,j)] && !down[j] && !enrol[at(j,i)] && !confirm[at(i,j)] ->
+        enrol[at(j,i)] = next[i] + 1; printf("MOVE register %d %d\n", i, j); shown }
+    :: atomic { calm && enrol[at(i,j)] -> take_register(i, j); shown }
+    :: atomic { calm && confirm[at(i,j)] -> take_confirm(i, j); shown }
 #ifdef LOSE
-    :: atomic { challenge[at(i,j)] -> challenge[at(i,j)] = false }
-    :: atomic { enrol[at(i,j)] -> enrol[at(i,j)] = 0 }
-    :: atomic { confirm[at(i,j)] -> confirm[at(i,j)] = 0 }
+    :: atomic { calm && lossy && challenge[at(i,j)] ->
+        challenge[at(i,j)] = false; printf("MOVE lose challenge %d %d\n", i, j); shown }
+    :: atomic { calm && lossy && enrol[at(i,j)] ->
+        enrol[at(i,j)] = 0; printf("MOVE lose register %d %d\n", i, j); shown }
+    :: atomic { calm && lossy && confirm[at(i,j)] ->
+        confirm[at(i,j)] = 0; printf("MOVE lose confirm %d %d\n", i, j); shown }
 #endif
     od
 }
@@ -225,15 +269,19 @@ end:
 proctype Node(byte i) {
 end:
     do
-    :: atomic { !down[i] && state[i] == 0 && made[i] < wants(i) -> claim(i) }
-    :: atomic { !down[i] && state[i] == 1 && all_heard(i) && !earlier(i, P) && !earlier(i, Q) -> grant(i) }
-    :: atomic { state[i] == 2 -> release(i) }
-    :: atomic { crashes && MAY_CRASH(i) && !down[i] -> crash(i) }
-    :: atomic { down[i] -> down[i] = false; fresh[i] = true; made[i] = 0; printf("MOVE return %d\n", i) }
+    :: atomic { calm && !down[i] && state[i] == 0 && made[i] < wants(i) -> claim(i); shown }
+    :: atomic { !down[i] && can_grant(i, P, Q) -> grant(i); shown }
+    :: atomic { calm && state[i] == 2 -> release(i); shown }
+    :: atomic { calm && crashes && MAY_CRASH(i) && !down[i] -> crash(i); shown }
+    :: atomic { calm && down[i] -> down[i] = false; fresh[i] = true; made[i] = 0; printf("MOVE return %d\n", i); shown }
     od
 }
 
 #define all_well(i, j) (visible(i, j) && known[at(i,j)] == NONE && taken[at(i,j)] == next[j])
+
+#ifdef LOSE
+active proctype Weather() { lossy = false }
+#endif
 
 /* nothing can happen any more: every claim had its turn, all see all, all streams are level */
 active proctype Settled() {
@@ -247,7 +295,10 @@ init {
     atomic {
         byte a, b;
         for (a : 0 .. N - 1) {
-            for (b : 0 .. N - 1) { known[at(a,b)] = NONE; online[at(a,b)] = (a != b) && !(APART && a != 2 && b != 2) }
+            for (b : 0 .. N - 1) {
+                known[at(a,b)] = NONE; online[at(a,b)] = (a != b) && !(APART && a != 2 && b != 2);
+                placed[at(a,b)] = online[at(a,b)]
+            }
         }
         a = 0; b = 0;
         run Node(0); run Node(1); run Node(2);

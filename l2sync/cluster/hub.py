@@ -221,6 +221,8 @@ class Hub:
     misdeeds: dict[str, Counter[str]] = field(default_factory=dict)
     """What members did that no member does, by name and reason; it outlives their sessions."""
     leapt_at: int | None = None
+    unanswered: set[int] = field(default_factory=set)
+    """Sessions that were or will be told our register, and have not answered it."""
     bans: BanList = field(default_factory=BanList)
 
     def accuse(self, peer: Peer, reason: str) -> None:

@@ -90,7 +90,6 @@ class Membership:
         self._taken: set[int] = set()
         self._echoes: dict[int, bytes] = {}
         self._names: dict[int, str] = {}
-        self._unanswered: set[int] = set()
         self._told: dict[int, int] = {}
         """By session: the place in our broadcast stream that the first register said, of those it has yet to answer."""
         self._tries = 0
@@ -245,7 +244,7 @@ class Membership:
                 return
             self._echoes[header.session], self._names[header.session] = message.nonce, message.name
             if self.active:
-                self._unanswered.add(header.session)
+                self.hub.unanswered.add(header.session)
                 self._registering_since = now
                 if self._register_at is None:
                     self._register_at = now + self._gather()
@@ -316,14 +315,14 @@ class Membership:
     def _begin_register(self, now: int) -> None:
         self.hub.id = self._choose_id()
         self._go(SelfState.REGISTERING)
-        self._unanswered = set(self._echoes)
+        self.hub.unanswered = set(self._echoes)
         self._registering_since = now
         self._check_at = now + self.hub.settings.ping_interval
         self._send_register(now)
         self._settle(now)
 
     def _send_register(self, now: int) -> None:
-        owed = [(s, n) for s, n in self._echoes.items() if s in self._unanswered]
+        owed = [(s, n) for s, n in self._echoes.items() if s in self.hub.unanswered]
         base = self.hub.broadcast_next
         for at in range(0, max(len(owed), 1), _ECHOES_PER_FRAME):
             echoes = tuple(Echo(s, n) for s, n in owed[at : at + _ECHOES_PER_FRAME])
@@ -333,7 +332,7 @@ class Membership:
         self._register_at = now + self.hub.settings.register_interval if owed else None
 
     def _settle(self, now: int) -> None:
-        if self.state is SelfState.REGISTERING and not self._unanswered:
+        if self.state is SelfState.REGISTERING and not self.hub.unanswered:
             self._go(SelfState.MEMBER)
             self.hub.remember(self.hub.name, self.hub.id)
             self.hub.events.append(Joined(self.hub.id))
@@ -410,7 +409,7 @@ class Membership:
             self._go(SelfState.REGISTERING)
         for session, peer in self.hub.sessions.items():
             self._echoes[session] = peer.nonce
-        self._unanswered = set(self._echoes)
+        self.hub.unanswered = set(self._echoes)
         self._registering_since = now
         self._send_register(now)
         self._settle(now)
@@ -454,7 +453,7 @@ class Membership:
         if peer is None or not self._follow(peer, header.src, now):
             return
         doubted = self.doubts(peer)
-        self._unanswered.discard(header.session)
+        self.hub.unanswered.discard(header.session)
         if peer.state is not PeerState.ONLINE:
             self._online(peer, registration.base, now)
         elif peer.broadcast_in is not None and peer.broadcast_in.jump(registration.base):
@@ -470,7 +469,7 @@ class Membership:
 
     def doubts(self, peer: Peer) -> bool:
         """Whether a peer may have forgotten us: it has challenged us, and has not answered our register yet."""
-        return self.active and peer.session in self._unanswered
+        return self.active and peer.session in self.hub.unanswered
 
     def _follow(self, peer: Peer, node: int, now: int) -> bool:
         """Whether the peer holds this id now, where it said so; a living holder comes first."""
@@ -582,11 +581,11 @@ class Membership:
                 self._send_ping(now)
 
     def _give_up_on_unanswered(self, now: int) -> None:
-        for session in self._unanswered:
+        for session in self.hub.unanswered:
             peer = self.hub.sessions.get(session)
             if peer is not None and peer.state is PeerState.ONLINE:
                 self.offline(peer, "does not answer our register", now)
-        self._unanswered.clear()
+        self.hub.unanswered.clear()
         self._told.clear()
         self._register_at = None
         self._settle(now)

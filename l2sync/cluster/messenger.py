@@ -42,11 +42,12 @@ class Messenger:
     def send(self, kind: int, body: bytes, now: int, to: Peer | None) -> int:
         """Queue a message on the stream to one peer or to all; returns the message's number.
 
-        Who owes an answer to a broadcast is settled when it is queued: everybody online then.
+        Who owes an answer to a broadcast is settled when it is queued: everybody online then, and everybody who may
+        have taken our register already, for these expect all that is said after it.
         """
         self._messages += 1
         pieces = fragment(body, self.hub.room - PREFIX_SIZE)
-        owing = {to.session} if to is not None else {peer.session for peer in self.hub.online()}
+        owing = {to.session} if to is not None else {p.session for p in self.hub.online()} | self.hub.unanswered
         lane = None if to is None else to.session
         for index, piece in enumerate(pieces):
             flags = (0 if to is None else UNICAST) | (MORE if index + 1 < len(pieces) else 0)
@@ -74,7 +75,8 @@ class Messenger:
 
     def _transmit(self, parcel: Parcel, now: int) -> None:
         debtors = [self.hub.sessions[s] for s in parcel.owing if s in self.hub.sessions]
-        alone = debtors[0] if len(debtors) == 1 and (parcel.to is not None or parcel.tries) else None
+        one = len(debtors) == len(parcel.owing) == 1 and (parcel.to is not None or parcel.tries > 0)
+        alone = debtors[0] if one else None
         if alone is not None and parcel.tries >= self.hub.settings.doubt_after:
             self.hub.doubt(alone, now)
         serial = self.hub.emit(parcel.kind, parcel.body, alone)
