@@ -259,6 +259,7 @@ class Cluster:
         mark = len(self.hub.events)
         if self.messenger.jump(peer, base):
             self.locks.release(peer.session, 0)
+            self.hub.events.insert(mark, Released(peer.id, peer.session, 0, False))
             self._sort(peer, mark, now)
 
     # --- bans -------------------------------------------------------------------------------------

@@ -311,6 +311,7 @@ def test_claims_that_were_heard_before_a_gap_are_void() -> None:
     segment.deaf = set()
     segment.run(SECOND)
     assert len(segment.nodes["web1"].locks) == 0
+    assert any(isinstance(e, Released) and (e.session, e.number) == (late.session, 0) for e in segment.told["web1"])
     segment.nodes["web1"].lock(1, [b"a"], 2, segment.now)
     segment.run(SECOND)
     assert any(isinstance(event, Granted) for event in segment.told["web1"])
