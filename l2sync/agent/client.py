@@ -67,8 +67,12 @@ class Client:
 
     def ask(self, query: Query, kind: type[_T]) -> _T:
         """Ask, and have the answer's data as ``kind``. Raises RequestFailed, NoAgent."""
+        return self.decode(self.request(query), kind)
+
+    def decode(self, reply: Reply, kind: type[_T]) -> _T:
+        """An answer's data as ``kind``. Raises NoAgent."""
         try:
-            return msgspec.json.decode(self.request(query).data, type=kind)
+            return msgspec.json.decode(reply.data, type=kind)
         except msgspec.DecodeError as error:
             raise NoAgent(f"the agent at {self._path} answers in an unknown form ({error})") from None
 

@@ -75,6 +75,10 @@ class TreeSection(msgspec.Struct, frozen=True):
     """How long deletions are remembered; the same on every node."""
     rescan_s: Annotated[int, msgspec.Meta(ge=10)] = 3600
     """Seconds between two looks at the whole tree, which find what the kernel did not report."""
+    keep_versions_days: Annotated[int, msgspec.Meta(ge=0, le=36500)] = 0
+    """For how long what others change or delete is kept under .l2sync/versions; 0: not at all."""
+    keep_versions_size: str = "1G"
+    """How much all kept versions may take; a number of bytes, with K, M, G or T."""
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -111,6 +115,8 @@ _REMEDIES = {
     "tree.max_delete_percent": "give a number from 0 to 100, such as max_delete_percent = 50; 100 means no brake",
     "tree.tombstone_days": "give a number of days, at least 1, such as tombstone_days = 90",
     "tree.settle_ms": "give a number of milliseconds from 0 to 2000, such as settle_ms = 50",
+    "tree.keep_versions_days": "give a whole number of days, such as keep_versions_days = 30; 0 keeps none",
+    "tree.keep_versions_size": 'give bytes with K, M, G or T, such as keep_versions_size = "10G"',
     "tree.rescan_s": "give a number of seconds, at least 10, such as rescan_s = 3600",
 }
 _TABLES: Mapping[str, type[msgspec.Struct]] = {
@@ -237,6 +243,12 @@ class _Reader:
         self._faults.append(Fault(self._file, key, reason, remedy))
 
 
+def parse_size(text: str) -> int | None:
+    """Bytes, from a number that K, M, G or T (powers of 1024) may follow; None for what is no size."""
+    match = re.fullmatch(r"(\d{1,15})([KMGT]?)", text)
+    return int(match[1]) << 10 * " KMGT".index(match[2] or " ") if match else None
+
+
 def _cluster_faults(cluster: ClusterSection) -> Iterator[tuple[str, str]]:
     yield from _name_faults(cluster.name)
     yield from _path_faults("key_file", cluster.key_file)
@@ -257,6 +269,8 @@ def _tree_faults(tree: TreeSection) -> Iterator[tuple[str, str]]:
     if not _TREE_NAME.fullmatch(tree.name) or len(tree.name) > MAX_TREE_NAME:
         yield "name", f"{tree.name!r} is no name that a tree can have"
     yield from _path_faults("path", tree.path)
+    if parse_size(tree.keep_versions_size) is None:
+        yield "keep_versions_size", f"{tree.keep_versions_size!r} is no size"
     if os.path.normpath(tree.path) == "/":
         yield "path", "the whole file system cannot be a tree"
     for pattern in tree.ignore:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -11,8 +12,9 @@ import msgspec
 import structlog
 import trio
 
+from l2sync.disk import CannotRestore, Paused
 from l2sync.frames import Verdict
-from l2sync.modtree import InvalidPath, TreePath, tree_path
+from l2sync.modtree import ROOT, InvalidPath, TreePath, tree_path
 from l2sync.node import api
 from l2sync.node.status import Status
 
@@ -28,10 +30,13 @@ from .protocol import (
     Reply,
     Rescanned,
     RescanQuery,
+    RestoreQuery,
     UnlockQuery,
+    VersionsQuery,
     WhyQuery,
     success,
 )
+from .versions import bring_back, kept_versions
 from .watching import TreeWatch
 
 _AGAIN_S = 0.25
@@ -101,10 +106,14 @@ class Office:
                     raise Refusal("failed", answer.detail)
             case ConflictsQuery(tree):
                 return success(await self._conflicts(tree))
-            case DecideQuery():
-                return success(text=await self._decide(query))
+            case DecideQuery(tree, path):
+                return success(text=await self._decide(self._tree_of(tree, path), Verdict.APPROVE))
             case WhyQuery():
                 return success(await self._why(query))
+            case VersionsQuery():
+                return success(await self._versions(query))
+            case RestoreQuery():
+                return await self._restore(query)
             case _:
                 return success(self.status())
         return success()
@@ -200,33 +209,61 @@ class Office:
         return await trio.to_thread.run_sync(look)
 
     async def _why(self, query: WhyQuery) -> object:
-        name, path = await trio.to_thread.run_sync(self._find, query)
+        name, path = await trio.to_thread.run_sync(self._find, query.path, query.word)
         patience = int(max(0.0, query.timeout_s) * 1e9)
         _, answer = await self.driver.ask(lambda number: api.WhyRequest(number, name, path, patience))
         if not answer.ok:
             raise Refusal("failed", answer.detail)
         return answer.data
 
-    async def _decide(self, query: DecideQuery) -> str:
-        roots = [name for name, root in self.roots.items() if _inside(query.path, root) == b""]
-        (name,) = roots if query.tree not in self.roots and roots else self._names(query.tree)
-        verdict = Verdict.APPROVE if query.approve else Verdict.RESTORE
-        _, answer = await self.driver.ask(lambda number: api.DecideRequest(number, name, verdict))
+    async def _decide(self, tree: str, verdict: Verdict) -> str:
+        _, answer = await self.driver.ask(lambda number: api.DecideRequest(number, tree, verdict))
         if not answer.ok:
             raise Refusal("not_held", answer.detail)
         return answer.detail
 
-    def _find(self, query: WhyQuery) -> tuple[str, TreePath]:
+    def _tree_of(self, word: str, path: bytes) -> str:
+        """The tree of that name, or whose root is at ``path``."""
+        roots = [name for name, root in self.roots.items() if _inside(path, root) == b""]
+        (name,) = roots if word not in self.roots and roots else self._names(word)
+        return name
+
+    def _find(self, absolute: bytes, word: bytes) -> tuple[str, TreePath]:
         """Tree and path that a user means: TREE:PATH where that names a tree, and no such file stands here."""
-        name, colon, inside = query.word.partition(b":")
+        name, colon, inside = word.partition(b":")
         tree = os.fsdecode(name)
-        if not colon or tree not in self.roots or os.path.lexists(query.path):
-            ((tree, (path,)),) = self._place([query.path]).items()
+        if not colon or tree not in self.roots or os.path.lexists(absolute):
+            ((tree, (path,)),) = self._place([absolute]).items()
             return tree, path
         try:
             return tree, tree_path(inside.strip(b"/"))
         except InvalidPath as error:
-            raise Refusal("outside", f"{query.word.decode(errors='backslashreplace')}: {error}") from None
+            raise Refusal("outside", f"{word.decode(errors='backslashreplace')}: {error}") from None
+
+    async def _versions(self, query: VersionsQuery) -> object:
+        tree, place = os.fsdecode(query.word), None
+        if tree in self.roots:
+            place = (tree, ROOT)
+        elif query.path is not None:
+            place = await trio.to_thread.run_sync(self._find, query.path, query.word)
+        try:
+            return await trio.to_thread.run_sync(kept_versions, self.driver.desks, self.roots, place)
+        except OSError as error:
+            raise Refusal("failed", str(error)) from None
+
+    async def _restore(self, query: RestoreQuery) -> Reply:
+        word = os.fsdecode(query.word)
+        roots = (_inside(query.path, root) for root in self.roots.values())
+        if query.version is None and (word in self.roots or b"" in roots):
+            return success(text=await self._decide(self._tree_of(word, query.path), Verdict.RESTORE))
+        tree, path = await trio.to_thread.run_sync(self._find, query.path, query.word)
+        try:
+            restored = await bring_back(self.driver.desks[tree], self.roots[tree], path, query.version)
+        except (CannotRestore, Paused, OSError) as error:
+            raise Refusal("failed", str(error)) from None
+        with contextlib.suppress(Exception):  # else the watcher hears of it as of any change
+            await self.watches[tree].scan(TreePath(path) for path in restored.paths)
+        return success(restored)
 
     def _names(self, tree: str | None) -> list[str]:
         if tree is None:

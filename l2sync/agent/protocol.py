@@ -60,14 +60,13 @@ class WhyQuery(msgspec.Struct, frozen=True, tag="why", tag_field="request"):
 
 
 class DecideQuery(msgspec.Struct, frozen=True, tag="decide", tag_field="request"):
-    """Answered when what is held back of a tree, on whichever nodes, is being approved or restored; says on which.
+    """Answered when what is held back of a tree, on whichever nodes, is being approved; says on which.
 
     ``tree`` is its name, or ``path`` its root. Code ``not_held`` where nothing is held back.
     """
 
     tree: str
     path: bytes
-    approve: bool
 
 
 class BanQuery(msgspec.Struct, frozen=True, tag="ban", tag_field="request"):
@@ -81,6 +80,25 @@ class ReloadQuery(msgspec.Struct, frozen=True, tag="reload", tag_field="request"
     """Takes up configuration and key file as SIGHUP does; code ``not_reloaded`` says what is wrong in them."""
 
 
+class VersionsQuery(msgspec.Struct, frozen=True, tag="versions", tag_field="request"):
+    """Answered with a list of :class:`KeptVersion`, oldest first: of a path (as in WhyQuery), or of all trees."""
+
+    path: bytes | None = None
+    word: bytes = b""
+
+
+class RestoreQuery(msgspec.Struct, frozen=True, tag="restore", tag_field="request"):
+    """Answered with :class:`Restored` when the version (None: the newest) is back, and known as a change.
+
+    Of a directory without versions of its own, all below it that is gone comes back. Code ``failed`` where nothing can.
+    Of a whole tree (its name as ``word``, or its root) it undoes what is held back, as DecideQuery approves it.
+    """
+
+    path: bytes
+    word: bytes = b""
+    version: str | None = None
+
+
 Query: TypeAlias = (
     StatusQuery
     | FlushQuery
@@ -92,6 +110,8 @@ Query: TypeAlias = (
     | DecideQuery
     | BanQuery
     | ReloadQuery
+    | VersionsQuery
+    | RestoreQuery
 )
 
 
@@ -118,6 +138,32 @@ class ConflictCopy(msgspec.Struct, frozen=True):
     path: bytes
     size: int
     mtime_ns: int
+
+
+class KeptVersion(msgspec.Struct, frozen=True):
+    """What was replaced at ``kept_ns`` (since 1970); the path is relative to the tree's own.
+
+    ``path`` is for people: bytes that are no UTF-8 are written as in a Python string. ``path_base64`` is exact.
+    """
+
+    tree: str
+    root: str
+    path: str
+    path_base64: bytes
+    id: str
+    kind: str
+    size: int
+    mtime_ns: int
+    kept_ns: int
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """Paths of the tree that are back (directories made for them too), and those that are not, and why."""
+
+    tree: str
+    root: str
+    paths: tuple[bytes, ...]
+    failed: tuple[tuple[bytes, str], ...] = ()
 
 
 _encoder = msgspec.json.Encoder()

@@ -21,7 +21,7 @@ from l2sync.node.api import TreeSetup
 from l2sync.node.core import Node
 from l2sync.node.keys import objections
 
-from .config import Config, TreeSection
+from .config import Config, TreeSection, parse_size
 from .desk import Desk
 from .driver import Driver, SocketLink
 from .faults import ConfigError, Fault
@@ -33,6 +33,7 @@ from .worker import Worker
 MS = 1_000_000
 WALL_S = 60.0
 """How often the node is told the time of day."""
+DAY = 24 * 3600 * 1_000_000_000
 
 
 class Running:
@@ -141,7 +142,13 @@ def _bans(state_dir: Path, file: str) -> tuple[BanRecord, ...]:
 
 def _open(tree: TreeSection, state_dir: Path, node_name: str) -> tuple[TreeStore, TreeSetup]:
     os.makedirs(state_dir / "trees", mode=0o700, exist_ok=True)
-    options = TreeOptions(ignore=tuple(tree.ignore), devices=tree.devices, settle_ns=tree.settle_ms * MS)
+    options = TreeOptions(
+        ignore=tuple(tree.ignore),
+        devices=tree.devices,
+        settle_ns=tree.settle_ms * MS,
+        keep_versions_ns=tree.keep_versions_days * DAY,
+        keep_versions_bytes=parse_size(tree.keep_versions_size) or 0,
+    )
     store = TreeStore.open(tree.name, Path(tree.path), state_dir, options, node_name)
     if store.outdated:
         reason = "the state is older than the tree: was it restored from a backup?"

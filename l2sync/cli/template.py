@@ -51,6 +51,10 @@ path = {path}
 #tombstone_days = 90
 # Milliseconds that a file must be quiet before its change is sent.
 #settle_ms = 50
+# For how many days what others change or delete is kept here (l2sync versions, l2sync restore); 0: not at all.
+#keep_versions_days = 0
+# How much space the kept versions may take; the oldest go first.
+#keep_versions_size = "1G"
 # Seconds between two looks at the whole tree, for what the kernel did not report.
 #rescan_s = 3600
 """

@@ -4,8 +4,20 @@ from .applier import CommitResult
 from .explain import Seen
 from .guard import Paused
 from .preparing import Prepared
+from .restoring import CannotRestore
 from .settler import Settler
 from .store import TreeOptions, TreeStore
 from .watcher import Touched, Watcher
 
-__all__ = ["CommitResult", "Paused", "Prepared", "Seen", "Settler", "Touched", "TreeOptions", "TreeStore", "Watcher"]
+__all__ = [
+    "CannotRestore",
+    "CommitResult",
+    "Paused",
+    "Prepared",
+    "Seen",
+    "Settler",
+    "Touched",
+    "TreeOptions",
+    "TreeStore",
+    "Watcher",
+]

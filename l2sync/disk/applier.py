@@ -26,9 +26,10 @@ from .look import (
     signature,
     without_ctime,
 )
-from .placing import Raced, put, take
+from .placing import Keep, Raced, put, take
 from .sources import Sources, is_already
 from .staging import StagedBatch
+from .versions import Keeping
 from .written import WrittenDirectories
 
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
@@ -62,8 +63,10 @@ class Applier:
         special: bool,
         batch: StagedBatch,
         note: Callable[[OSError], object],
+        keeping: Keeping | None = None,
     ) -> None:
         self._beneath = beneath
+        self._keeping = keeping
         self._index = index
         self._ignore = ignore
         self._special = special
@@ -104,6 +107,8 @@ class Applier:
             self._part()
             self._each((job for job in reversed(self._sorted()) if job.entry.kind is Kind.DIR), self._finish_directory)
             self._written.restore({job.path for job in self._ended})
+            if self._keeping is not None:
+                self._keeping.sync()
             self._written.sync()
             for job in self._ended:
                 self._record(job)
@@ -203,7 +208,7 @@ class Applier:
             return
         job.staged = self._batch.fresh_name()
         os.mkdir(job.staged, 0o700, dir_fd=self._batch.fd)
-        put(job.staged, self._batch.fd, name(job.path), directory, job.status)
+        put(job.staged, self._batch.fd, name(job.path), directory, job.status, self._keep(job))
         self._directories.forget(job.path)
 
     def _place(self, job: Job) -> None:
@@ -216,7 +221,7 @@ class Applier:
             self._written.beyond = True
         else:
             try:
-                put(job.staged, self._batch.fd, name(job.path), directory, job.status)
+                put(job.staged, self._batch.fd, name(job.path), directory, job.status, self._keep(job))
             except OSError as error:
                 if error.errno not in _NOT_EMPTY:
                     raise
@@ -272,7 +277,7 @@ class Applier:
         directory = self._written.enter(parent(job.path))
         if not was_directory:
             assert job.status is not None, "what is judged free to be removed was seen"
-            take(name(job.path), directory, self._batch.fresh_name(), self._batch.fd, job.status)
+            take(name(job.path), directory, self._batch.fresh_name(), self._batch.fd, job.status, self._keep(job))
             self._links.touch(job.status)
         elif not self._remove_directory(job, directory):
             return
@@ -311,6 +316,9 @@ class Applier:
             raise
         self._written.note(job.path)
         self._ended.append(job)
+
+    def _keep(self, job: Job) -> Keep | None:
+        return None if self._keeping is None else self._keeping.of(job.path, job.entry.author)
 
     # --- the end ----------------------------------------------------------------------------------
 

@@ -155,6 +155,11 @@ class Index:
         """Path and row number of all that should stand in the tree, parents first."""
         yield from self._db.execute("SELECT path, id FROM entry WHERE kind<>0 ORDER BY path")
 
+    def seen(self) -> Iterator[tuple[TreePath, bytes]]:
+        """Of all that was seen to stand in the tree, by path, in no order."""
+        query = "SELECT path, signature FROM entry WHERE kind<>0 AND length(signature)>0"
+        return ((TreePath(path), sig) for path, sig in self._db.execute(query))
+
     def alive(self, under: TreePath) -> list[TreePath]:
         """All that should stand in the tree strictly below a directory."""
         low, high = (under + b"/", under + b"0") if under else (b"\0", b"\xff" * 256)

@@ -11,6 +11,8 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Callable
+from typing import TypeAlias
 
 from .beneath import RENAME_EXCHANGE, RENAME_NOREPLACE, rename_beneath
 from .look import signature, without_ctime
@@ -19,15 +21,26 @@ _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 """What file systems say that know no exchange (NFS for one): there the moment cannot be closed."""
 
 
+Keep: TypeAlias = Callable[[bytes, int], bool]
+"""Moves a directory's child to where replaced versions are kept; False if it is to be removed. Raises OSError."""
+
+
 class Raced(Exception):
     """What stood there was not what had been judged; it stands there again."""
 
 
-def put(staged: bytes, area: int, child: bytes, directory: int, expected: os.stat_result | None) -> None:
+def put(
+    staged: bytes,
+    area: int,
+    child: bytes,
+    directory: int,
+    expected: os.stat_result | None,
+    keep: Keep | None = None,
+) -> None:
     """Move ``staged`` in the directory ``area`` to ``child`` in ``directory``, where ``expected`` was seen to stand.
 
-    What is replaced is removed, a directory only if empty (else OSError ENOTEMPTY, and all is as before). Raises
-    Raced, OSError.
+    What is replaced is kept by ``keep`` or removed, a directory only if empty (else OSError ENOTEMPTY, and all is as
+    before). Raises Raced, OSError.
     """
     if expected is None:
         _put_new(staged, area, child, directory)
@@ -39,19 +52,24 @@ def put(staged: bytes, area: int, child: bytes, directory: int, expected: os.sta
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise
-        _put_over(staged, area, child, directory, expected)
+        _put_over(staged, area, child, directory, expected, keep)
         return
     try:
         _judge(staged, area, expected)
-        _destroy(staged, area, expected)
+        _destroy(staged, area, expected, keep)
     except (OSError, Raced):
         with contextlib.suppress(FileNotFoundError):  # deleted meanwhile: then ours goes the way of the user's
             rename_beneath(staged, area, child, directory, RENAME_EXCHANGE)
         raise
 
 
-def take(child: bytes, directory: int, spare: bytes, area: int, expected: os.stat_result) -> None:
-    """Remove a file or link that was seen as ``expected``, by way of the name ``spare``. Raises Raced, OSError."""
+def take(
+    child: bytes, directory: int, spare: bytes, area: int, expected: os.stat_result, keep: Keep | None = None
+) -> None:
+    """Remove (or keep) a file or link that was seen as ``expected``, by way of the name ``spare``.
+
+    Raises Raced, OSError.
+    """
     try:
         rename_beneath(child, directory, spare, area, RENAME_NOREPLACE)
     except FileNotFoundError as error:
@@ -59,11 +77,11 @@ def take(child: bytes, directory: int, spare: bytes, area: int, expected: os.sta
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise
-        os.unlink(child, dir_fd=directory)
+        _destroy(child, directory, expected, keep)
         return
     try:
         _judge(spare, area, expected)
-        os.unlink(spare, dir_fd=area)
+        _destroy(spare, area, expected, keep)
     except (OSError, Raced):
         with contextlib.suppress(FileExistsError):  # the user has made another one already
             rename_beneath(spare, area, child, directory, RENAME_NOREPLACE)
@@ -81,13 +99,17 @@ def _put_new(staged: bytes, area: int, child: bytes, directory: int) -> None:
         os.rename(staged, child, src_dir_fd=area, dst_dir_fd=directory)
 
 
-def _put_over(staged: bytes, area: int, child: bytes, directory: int, expected: os.stat_result) -> None:
+def _put_over(
+    staged: bytes, area: int, child: bytes, directory: int, expected: os.stat_result, keep: Keep | None
+) -> None:
     """Without an exchange a thing of another kind has to go first."""
     old, new = stat.S_ISDIR(expected.st_mode), stat.S_ISDIR(os.stat(staged, dir_fd=area, follow_symlinks=False).st_mode)
     if old and not new:
         os.rmdir(child, dir_fd=directory)
     elif new and not old:
-        os.unlink(child, dir_fd=directory)
+        _destroy(child, directory, expected, keep)
+    elif keep is not None:
+        keep(child, directory)
     os.rename(staged, child, src_dir_fd=area, dst_dir_fd=directory)
 
 
@@ -99,8 +121,8 @@ def _judge(child: bytes, directory: int, expected: os.stat_result) -> None:
         raise Raced
 
 
-def _destroy(child: bytes, directory: int, status: os.stat_result) -> None:
+def _destroy(child: bytes, directory: int, status: os.stat_result, keep: Keep | None) -> None:
     if stat.S_ISDIR(status.st_mode):
         os.rmdir(child, dir_fd=directory)
-    else:
+    elif keep is None or not keep(child, directory):
         os.unlink(child, dir_fd=directory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,8 +28,10 @@ from .index import Index
 from .leftovers import Leftovers
 from .preparing import Preparation, Prepared
 from .recovery import adopt
+from .restoring import restore, wanted
 from .scanner import PASSING, Scanner
 from .staging import StagedBatch
+from .versions import Kept, Versions, kept_versions
 
 BatchKey: TypeAlias = tuple[int, int]
 MS = 1_000_000
@@ -45,6 +48,9 @@ class TreeOptions:
     """Whether FIFOs and device nodes are kept in sync as well."""
     settle_ns: int = 50 * MS
     settle_most_ns: int = 2000 * MS
+    keep_versions_ns: int = 0
+    """For how long what others replace is kept; 0: not at all."""
+    keep_versions_bytes: int = 1 << 30
 
 
 class TreeStore:
@@ -69,6 +75,7 @@ class TreeStore:
         self.ignored = IgnoredDirectories(self._ignore)
         """Which directories are not looked at; for the watcher."""
         self._leftovers = Leftovers(index)
+        self._versions = Versions(options.keep_versions_ns, options.keep_versions_bytes)
         self._recovered = False
         self._batches: dict[BatchKey, StagedBatch] = {}
         self._seen: dict[TreePath, tuple[bytes, Observation]] = {}
@@ -173,6 +180,8 @@ class TreeStore:
                 found = scanner.whole()
                 self.carried = beneath.xattrs.lacking
                 self.unsettled, self.unreadable = found.unsettled, found.unreadable
+                self._versions.recount()
+                self._versions.thin(beneath, time.time_ns())
             else:
                 paths = set(paths)
                 found = scanner.some(paths)
@@ -239,8 +248,9 @@ class TreeStore:
             fresh = [target.entry for target in targets if known.get(target.entry.path) != target.entry]
             self._index.journal(_label(key), fresh)
             special = self.options.devices
-            applier = Applier(beneath, self._index, self._ignore, special, batch, self._guard.note)
-            result, records = applier.run(targets)
+            with self._versions.keeping(beneath) as keeping:
+                applier = Applier(beneath, self._index, self._ignore, special, batch, self._guard.note, keeping)
+                result, records = applier.run(targets)
             self._index.put(records, batch=_label(key) if last else None)
             self._note_change()
             self._index.set_signatures(applier.refreshed.items())
@@ -249,7 +259,24 @@ class TreeStore:
             if last:
                 self._batches.pop(key).close()
             self._leftovers.forget(beneath, (entry.path for entry, _ in records))
+            self._versions.thin(beneath, time.time_ns())
             return result
+
+    def versions(self, under: TreePath | None = None) -> list[Kept]:
+        """Kept versions (of a path and of all below it), oldest first. In any thread. Raises OSError."""
+        beneath = Beneath(self._guard.root)
+        try:
+            return sorted(kept_versions(beneath, under), key=lambda kept: (kept.kept_ns, kept.path))
+        finally:
+            beneath.close()
+
+    def restore(self, path: TreePath, version: bytes | None) -> tuple[list[TreePath], dict[TreePath, str]]:
+        """Bring back a kept version (None: the newest; of a directory, of all below it that is gone).
+
+        Returns the paths to be looked at, and what could not be brought back. Raises CannotRestore, Paused.
+        """
+        with self._trusted() as beneath, self._versions.keeping_anyway(beneath) as keeping:
+            return restore(beneath, self._index, keeping, wanted(beneath, path, version))
 
     def discard(self, key: BatchKey) -> None:
         """Forget a batch. What was received for it is kept a while, in case another batch brings the same content."""
@@ -318,6 +345,7 @@ class TreeStore:
         """
         self._recovered = True
         self._index.keep_journals()
+        self._versions.salvage(beneath, self._index)
         if at_start:
             adopt(self._index, beneath)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from l2sync.agent.protocol import DecideQuery, success
+from l2sync.agent.protocol import DecideQuery, RestoreQuery, success
 
 from .conftest import FakeAgent
 
@@ -17,7 +17,7 @@ def test_what_was_decided_is_said(agent: FakeAgent, l2sync: Run) -> None:
     assert l2sync("approve", "www") == (0, "www: approved on web3\n", "")
     assert l2sync("restore", "/srv/www")[0] == 0
     here = os.fsencode(os.path.abspath("www"))
-    assert agent.asked == [DecideQuery("www", here, True), DecideQuery("/srv/www", b"/srv/www", False)]
+    assert agent.asked == [DecideQuery("www", here), RestoreQuery(b"/srv/www", b"/srv/www")]
 
 
 def test_nothing_to_decide_is_a_no(agent: FakeAgent, l2sync: Run) -> None:
