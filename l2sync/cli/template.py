@@ -18,6 +18,8 @@ name = {cluster}
 key_file = {key_file}
 # The Ethernet interface that the hosts share. No address is needed on it.
 interface = {interface}
+# The EtherType of all frames; the same on every host.
+#ethertype = 0x88B5
 
 [node]
 # No two hosts may have the same name; the host's own unless given.
