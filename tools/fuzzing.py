@@ -65,7 +65,7 @@ def _sow(target: str, work: Path) -> None:
 def _choose(target: str, work: Path) -> int:
     """The smallest set of inputs that reaches what all reach becomes the corpus of the tests."""
     with tempfile.TemporaryDirectory(prefix="l2s-fuzz-") as made:
-        code = _inner(target, "-merge=1 -rss_limit_mb=2048", Path(made), work)
+        code = _inner(target, "-set_cover_merge=1 -rss_limit_mb=2048", Path(made), work)
         if not code:
             shutil.rmtree(CORPUS / target, ignore_errors=True)
             shutil.copytree(made, CORPUS / target)

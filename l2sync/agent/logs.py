@@ -21,6 +21,7 @@ def set_up_logs(style: Style = "auto", level: str = "info") -> None:
         _readable,
     ]
     if console:
+        processors.append(_printable)
         processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
     else:
         processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
@@ -39,4 +40,12 @@ def _readable(logger: object, method: str, event: structlog.typing.EventDict) ->
             event[key] = value.decode(errors="backslashreplace")
         elif isinstance(value, (list, tuple)):
             event[key] = [v.decode(errors="backslashreplace") if isinstance(v, bytes) else v for v in value]
+    return event
+
+
+def _printable(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """No control character of a file's name, or of another node's words, reaches a terminal."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = "".join(c if c.isprintable() else repr(c)[1:-1] for c in value)
     return event

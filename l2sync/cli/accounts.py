@@ -5,14 +5,13 @@ Every field has a default and unknown ones are skipped: the command may be older
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from .tables import amount
-from .view import LockView
+from .view import LockView, printable
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -158,8 +157,3 @@ def _time(mtime_ns: int) -> str:
 def _listed(paths: tuple[str, ...]) -> str:
     shown = ", ".join(printable(path) for path in paths[:3])
     return shown + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
-
-
-def printable(text: str) -> str:
-    """Without characters that would play tricks on a terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in os.fsencode(text).decode(errors="backslashreplace"))

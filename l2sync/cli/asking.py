@@ -19,7 +19,7 @@ from l2sync.agent.protocol import ConflictCopy, ConflictsQuery, FlushQuery, Resc
 from .connection import agent, socket_option
 from .exits import Code
 from .tables import render_status
-from .view import StatusView
+from .view import StatusView, printable
 
 
 @click.command()
@@ -41,7 +41,7 @@ def status(as_json: bool, watch: bool, check: bool, interval: float, socket: Pat
         elif as_json:
             click.echo(msgspec.json.format(bytes(client.request(StatusQuery()).data), indent=2))
         else:
-            Console().print(render_status(client.ask(StatusQuery(), StatusView)))
+            Console().print(render_status(client.ask(StatusQuery(), StatusView).shown()))
 
 
 @click.command()
@@ -55,7 +55,7 @@ def flush(tree: str | None, timeout: float, socket: Path | None) -> None:
     """
     with agent(socket) as client:
         reply = client.request(FlushQuery(tree, timeout))
-    click.echo(reply.text or "all of it is on every online node")
+    click.echo(printable(reply.text) or "all of it is on every online node")
 
 
 @click.command()
@@ -85,7 +85,7 @@ def conflicts(tree: str | None, null: bool, socket: Path | None) -> None:
 
 
 def _check(client: Client) -> None:
-    seen = client.ask(StatusQuery(), StatusView)
+    seen = client.ask(StatusQuery(), StatusView).shown()
     click.echo(seen.verdict)
     if not seen.in_sync:
         raise click.exceptions.Exit(Code.NO)
@@ -100,5 +100,5 @@ def _watch_json(client: Client, interval: float) -> None:
 def _watch_tables(client: Client, interval: float) -> None:
     with Live(auto_refresh=False, screen=sys.stdout.isatty()) as live:
         while True:
-            live.update(render_status(client.ask(StatusQuery(), StatusView)), refresh=True)
+            live.update(render_status(client.ask(StatusQuery(), StatusView).shown()), refresh=True)
             time.sleep(interval)

@@ -14,6 +14,7 @@ from l2sync.agent.config import DEFAULT_CONFIG, DEFAULT_SOCKET, load_config
 from l2sync.agent.faults import ConfigError
 
 from .exits import Code, Failure
+from .view import printable_lines
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 _CODES = {"timeout": Code.TIMEOUT, "unknown_tree": Code.USAGE, "outside": Code.USAGE}
@@ -39,7 +40,7 @@ def agent(socket: Path | None) -> Iterator[Client]:
     except NoAgent as error:
         raise Failure(str(error), Code.NO_AGENT) from None
     except RequestFailed as error:
-        raise Failure(str(error), _CODES.get(error.code, Code.NO)) from None
+        raise Failure(printable_lines(str(error)), _CODES.get(error.code, Code.NO)) from None
 
 
 def _default_socket() -> Path:

@@ -5,7 +5,19 @@ Every field has a default and unknown ones are skipped: the command may be older
 
 from __future__ import annotations
 
+import os
+
 import msgspec
+
+
+def printable(text: str) -> str:
+    """Without characters that would play tricks on a terminal: file names and other nodes' words may have any."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in os.fsencode(text).decode(errors="backslashreplace"))
+
+
+def printable_lines(text: str) -> str:
+    """The same for text of several lines."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 class KeyView(msgspec.Struct, frozen=True):
@@ -76,9 +88,21 @@ class StatusView(msgspec.Struct, frozen=True):
     counters: dict[str, int] = {}
     bans: tuple[BanView, ...] = ()
 
+    def shown(self) -> StatusView:
+        """The same with all text as it may be shown on a terminal."""
+        return msgspec.convert(_printable(msgspec.to_builtins(self)), StatusView)
+
     @property
     def verdict(self) -> str:
         """One line: in sync or not, and why not."""
         if self.in_sync:
             return "in sync"
         return "not in sync: " + ("; ".join(self.reasons) or "the agent gives no reason")
+
+
+def _printable(thing: object) -> object:
+    if isinstance(thing, str):
+        return printable(thing)
+    if isinstance(thing, dict):
+        return {_printable(key): _printable(value) for key, value in thing.items()}
+    return [_printable(each) for each in thing] if isinstance(thing, list | tuple) else thing

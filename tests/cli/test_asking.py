@@ -112,3 +112,17 @@ def test_an_agent_that_hangs_up_is_no_agent(agent: FakeAgent, l2sync: Run) -> No
 )
 def test_sizes_are_for_people(size: int, text: str) -> None:
     assert amount(size) == text
+
+
+def test_no_control_character_of_a_name_reaches_the_terminal(agent: FakeAgent, l2sync: Run) -> None:
+    """File names, and what other nodes say, may be made to play tricks on whoever looks."""
+    evil = "x\x1b]0;evil\x07\x1b[2J\u202e"
+    tree = {**STATUS["trees"][0], "failing": [{"path": evil, "reason": evil}], "paused_reason": evil}
+    lock = {**STATUS["locks"][0], "paths": [evil]}
+    agent.answer = answering({**LATE, "trees": [tree], "locks": [lock], "reasons": [evil]})
+    for words in (("status",), ("status", "--check")):
+        out = l2sync(*words)[1]
+        assert "\x1b" not in out and "\u202e" not in out and r"x\x1b]0;evil" in out
+    agent.refuse("timeout", f"www: {evil} lacks\n3 entries")
+    err = l2sync("flush")[2]
+    assert "\x1b" not in err and "lacks\n3 entries" in err
