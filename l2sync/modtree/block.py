@@ -153,14 +153,23 @@ class Children:
 
     def under(self, prefix: bytes) -> list[bytes]:
         """The names whose hashes start with these nibbles."""
-        if self._whole is None and len(prefix) >= 2:
-            block = self._parts.get(int(prefix[:2], 16))
-            names: Iterator[bytes] | list[bytes] = [] if block is None else block.names()
-            if len(prefix) == 2:
-                return list(names)
-        else:
-            names = self.names()
-        return [name for name in names if not prefix or name_hash(name).hex().encode().startswith(prefix)]
+        names = [name for block in self._blocks(prefix) for name in block.names()]
+        return names if self._decides(prefix) else [name for name in names if _starts(name, prefix)]
 
-    def _blocks(self) -> list[Block]:
-        return [self._whole] if self._whole is not None else list(self._parts.values())
+    def rows_under(self, prefix: bytes) -> list[tuple[bytes, bytes, bytes]]:
+        """Name, record and digest of those."""
+        rows = [row for block in self._blocks(prefix) for row in block.rows()]
+        return rows if self._decides(prefix) else [row for row in rows if _starts(row[0], prefix)]
+
+    def _decides(self, prefix: bytes) -> bool:
+        """Whether a block holds nothing but what a prefix is for."""
+        return not prefix or (self._whole is None and len(prefix) <= 2)
+
+    def _blocks(self, prefix: bytes = b"") -> list[Block]:
+        if self._whole is not None:
+            return [self._whole]
+        return [block for byte, block in self._parts.items() if (b"%02x" % byte).startswith(prefix[:2])]
+
+
+def _starts(name: bytes, prefix: bytes) -> bool:
+    return name_hash(name).hex().encode().startswith(prefix)

@@ -273,8 +273,8 @@ class ModTree:
         own = self._directories[path]
         self.subtree_digest(path)
         if len(prefix) > 2:
-            names = set(own.under(prefix))
-            return self._digest_of(path, [row for row in own.rows() if row[0] in names]) if names else None
+            rows = own.rows_under(prefix)
+            return self._digest_of(path, rows) if rows else None
         digests = self._bucket_digests(path, own, own.buckets())
         if len(prefix) == 2:
             return digests.get(int(prefix, 16))
