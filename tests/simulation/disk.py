@@ -57,6 +57,7 @@ class Node:
     mode: int = 0o644
     mtime_ns: int = 0
     target: bytes = b""
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()
 
 
 @dataclass
@@ -129,7 +130,7 @@ class SimDisk:
 
     def tree(self) -> dict[bytes, tuple[object, ...]]:
         """All there is, to compare with other disks."""
-        return {bytes(p): (n.kind, n.data, n.mode, n.mtime_ns, n.target) for p, n in self.files.items()}
+        return {bytes(p): (n.kind, n.data, n.mode, n.mtime_ns, n.target, n.xattrs) for p, n in self.files.items()}
 
     # --- the node's side --------------------------------------------------------------------------
 
@@ -180,6 +181,7 @@ class SimDisk:
             mtime_ns=node.mtime_ns,
             size=len(node.data),
             target=node.target,
+            xattrs=node.xattrs,
             chunks=chunks,
         )
 
@@ -287,7 +289,7 @@ class SimDisk:
                 self.files.pop(entry.path, None)
             else:
                 data = b"".join(have[c.hash] for c in entry.chunk_list())
-                self.files[entry.path] = Node(entry.kind, data, entry.mode, entry.mtime_ns, entry.target)
+                self.files[entry.path] = Node(entry.kind, data, entry.mode, entry.mtime_ns, entry.target, entry.xattrs)
             self.index[entry.path] = entry
             applied.append(entry)
         return Committed(self.name, key, tuple(applied), tuple(changed), failed)

@@ -1,0 +1,30 @@
+"""Given two changes at once, when all have heard of both, then every node ends with what docs/conflicts.md says."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conflicts import CELLS, GROUPS, PAGE, Cell, document, outcome, play
+from .expected import OUTCOMES
+
+WRITES = {"edit", "to link", "to directory", "to file", "retarget", "create", "symlink", "mkdir"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "cell", CELLS, ids=lambda cell: f"{cell.group.split()[-1].strip('`')}-{cell.first}-{cell.second}"
+)
+def test_every_node_ends_with_what_the_table_says_and_nothing_written_is_lost(cell: Cell) -> None:
+    ends = outcome(play(cell))
+    assert ends == OUTCOMES[cell.group, cell.first, cell.second]
+    for who, change in (("first", cell.first), ("second", cell.second)):
+        assert change not in WRITES or f": {who}" in ends or f"→ {who}" in ends
+
+
+def test_the_page_is_what_the_table_says() -> None:
+    assert PAGE.read_text() == document(), "run python -m tests.simulation.conflicts"
+
+
+def test_each_pair_has_an_outcome() -> None:
+    pairs = {(group, a, b) for group, changes in GROUPS.items() for a in changes for b in changes}
+    assert set(OUTCOMES) == pairs
