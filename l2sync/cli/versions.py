@@ -13,10 +13,10 @@ from rich.text import Text
 
 from l2sync.agent.protocol import KeptVersion, Restored, RestoreQuery, VersionsQuery
 
-from .accounts import printable
 from .connection import agent, socket_option
 from .exits import Code
 from .tables import amount
+from .view import printable
 
 
 @click.command()

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from l2sync.agent.logs import set_up_logs
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """The log as it was: what is set up here writes to a stream that is closed afterwards."""
+    yield
+    structlog.reset_defaults()
 
 
 def test_a_terminal_gets_no_control_characters_and_a_journal_gets_json(capsys: pytest.CaptureFixture[str]) -> None:
