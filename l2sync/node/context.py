@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from random import Random
 
-from l2sync.cluster import Cluster, Peer, PeerState
+from l2sync.cluster import Cluster, Peer, PeerState, SelfState
 from l2sync.frames import TreeState
 
 from .api import Effect, NodeSettings, Notify
@@ -40,6 +40,7 @@ class Context:
     """The time of day in seconds since 1970, as told last."""
     timed_at: int = 0
     """When time was last handed in: deadlines count from here, so that asking for them does not move them."""
+    _acquainted: bool = False
     by_tag: dict[int, SharedTree] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -57,6 +58,13 @@ class Context:
 
     def online(self) -> Iterator[Peer]:
         return (peer for peer in self.cluster.peers.values() if peer.state is PeerState.ONLINE)
+
+    def acquainted(self) -> bool:
+        """Whether every node that was here when this one came has told its trees: one might be this one's original."""
+        if not self._acquainted and self.cluster.membership.state is SelfState.MEMBER:
+            peers = list(self.online())
+            self._acquainted = bool(peers) and all(peer.pinged for peer in peers)
+        return self._acquainted
 
     def sharing(self, shared: SharedTree) -> Iterator[tuple[Peer, TreeState]]:
         """Online peers that have this tree too, with what they last said of it."""

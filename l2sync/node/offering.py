@@ -50,6 +50,8 @@ class Offering:
 
     def pump(self, now: int) -> None:
         """Start batches where there is something to offer and somebody to offer it to."""
+        if not self.ctx.acquainted() and any(self.ctx.online()):
+            return
         for shared in self.ctx.trees.values():
             if not shared.dirty or shared.paused is not None or not shared.scanned:
                 continue

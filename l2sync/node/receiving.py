@@ -72,9 +72,8 @@ class Receiving:
             batch.tabulate()
             batch.prepared((), dict.fromkeys(batch.baseless, _NO_BASE))
             return self._staged(batch, now)
-        if shared.twin is None:
-            self._check_rollback(shared, batch.entries, now)
-        if shared.paused is None and shared.scanned:
+        known = shared.twin is not None or self._check_rollback(shared, batch.entries, now)
+        if known and shared.paused is None and shared.scanned:
             batch.relevant = tuple(
                 entry
                 for entry in batch.entries
@@ -310,10 +309,13 @@ class Receiving:
             queue.remove(batch.key)
         self.ctx.emit(Discard(batch.shared.name, batch.key))
 
-    def _check_rollback(self, shared: SharedTree, entries: Iterable[Entry], now: int) -> None:
+    def _check_rollback(self, shared: SharedTree, entries: Iterable[Entry], now: int) -> bool:
+        """See that nobody knows higher numbers of our writes than we; False: it cannot be told yet what they mean."""
         known = max((entry.version.counter(shared.replica) for entry in entries), default=0)
         if known <= shared.counter:
-            return
+            return True
+        if not self.ctx.acquainted():
+            return False
         remade = shared.renew_replica(self.ctx.rng.getrandbits(64), self.ctx.name, now)
         self.ctx.emit(RenewReplica(shared.name, shared.replica, shared.counter))
         if remade:
@@ -324,6 +326,7 @@ class Receiving:
             tree=shared.name,
             reason="others know writes of this node that its index does not: was the state restored from a backup?",
         )
+        return True
 
     # --- time -------------------------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ def test_an_emptied_tree_is_held_until_it_is_restored_or_approved(cluster: Make)
     made = filled(cluster)
     a, b, c = made.agents
     empty(a.tree)
-    assert wait(lambda: all_held(made), 60)
+    assert wait(lambda: all_held(made), 120)
     assert count(b) == count(c) == FILES
     assert "entries have vanished" in held(c) and "web0" in held(c) and "l2sync restore www" in held(c)
     assert "NOT IN SYNC" in c.ask("status").stdout
@@ -60,15 +60,15 @@ def test_an_emptied_tree_is_held_until_it_is_restored_or_approved(cluster: Make)
     (a.tree / "meanwhile").write_text("new")
     done = c.ask("restore", "www")
     assert done.returncode == 0 and "web0" in done.stdout, done.stderr
-    assert wait(lambda: count(a) == FILES + 1, 60)
+    assert wait(lambda: count(a) == FILES + 1, 120)
     made.flush()
     made.judge()
     assert count(b) == FILES + 1
     assert a.ask("approve", "www").returncode == 1
     empty(a.tree)
-    assert wait(lambda: all_held(made), 60)
+    assert wait(lambda: all_held(made), 120)
     assert b.ask("approve", str(b.tree)).returncode == 0
-    assert wait(lambda: count(b) == count(c) == 0, 60)
+    assert wait(lambda: count(b) == count(c) == 0, 120)
     made.flush()
     made.judge()
 
@@ -79,12 +79,12 @@ def test_a_copied_host_keeps_out_and_both_are_named(cluster: Make) -> None:
     (a.tree / "f").write_text("content")
     a.start()
     c.start()
-    made.settle()
+    made.settle(120)
     assert a.end() == 0
     shutil.copytree(a.place / "state", b.place / "state")
     shutil.copytree(a.tree, b.tree, dirs_exist_ok=True)
     a.start()
-    made.settle()
+    made.settle(120)
     (b.tree / "only on the copy").write_text("x")
     b.start()
 
@@ -92,14 +92,14 @@ def test_a_copied_host_keeps_out_and_both_are_named(cluster: Make) -> None:
         told = [(agent.status() or {"trees": [{}]})["trees"][0].get("paused_reason") or "" for agent in (a, b)]
         return any("web0" in text and "web1" in text and "state directory" in text for text in told)
 
-    assert wait(names_both, 60)
+    assert wait(names_both, 120)
     assert not (c.tree / "only on the copy").exists()
     assert b.end() == 0
     shutil.rmtree(b.place / "state")
     b.start()
-    assert wait(lambda: "only on the copy" in held(b), 60)
+    assert wait(lambda: "only on the copy" in held(b), 120)
     assert b.ask("approve", "www").returncode == 0
-    assert wait(lambda: (c.tree / "only on the copy").exists(), 60)
+    assert wait(lambda: (c.tree / "only on the copy").exists(), 120)
     made.flush()
     made.judge()
 
@@ -125,15 +125,15 @@ def test_an_unmounted_disk_is_held_and_ends_by_itself_or_is_filled_again(cluster
         made.start()
         made.flush()
         everywhere(unmount)
-        assert wait(lambda: all_held(made), 60)
+        assert wait(lambda: all_held(made), 120)
         assert "is its disk mounted?" in held(a)
         everywhere(mount)
-        made.settle()
+        made.settle(120)
         everywhere(unmount)
-        assert wait(lambda: all_held(made), 60)
+        assert wait(lambda: all_held(made), 120)
         done = a.ask("restore", "www")
         assert done.returncode == 0 and "web1" in done.stdout, done.stderr
-        assert wait(lambda: count(b) == FILES, 60)
+        assert wait(lambda: count(b) == FILES, 120)
         made.flush()
         made.judge()
         assert sum(path.is_file() for path in disk.iterdir()) == FILES

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+import pytest
+
 from .test_world import contents, settled
 from .world import SECOND, Host, World
 
@@ -104,3 +106,27 @@ def test_copies_of_one_host_that_meet_after_a_partition_lose_nothing() -> None:
     world.start(a)
     settled(world)
     assert {b"by the original", b"by the copy"} <= set(contents(b).values())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_copy_offers_nothing_before_it_knows_who_is_there(seed: int) -> None:
+    """The original's first pings are lost: what the copy offered until then would pass for a state that fell back."""
+    world = World(3, seed)
+    world.hosts[0].disk.write(b"f", b"content", 3)
+    world.start()
+    settled(world)
+    a, b, c = world.hosts
+    copy = copy_of(world, a, "web7")
+    copy.disk.write(b"only on the copy", b"x", 9)
+    assert a.node is not None
+    membership = a.node.cluster.membership
+
+    def lost(now: int) -> None:
+        membership._ping_at = now + SECOND // 10
+
+    membership._send_ping = lost  # type: ignore[method-assign]
+    world.start(copy)
+    world.run(SECOND)
+    del membership._send_ping
+    assert world.run(20 * SECOND, lambda: "one identity" in paused(world, copy) + paused(world, a))
+    assert b"only on the copy" not in contents(b) and b"only on the copy" not in contents(c)
