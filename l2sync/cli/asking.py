@@ -26,7 +26,9 @@ from .view import StatusView, printable
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON; with --watch, one line each time.")
 @click.option("--watch", is_flag=True, help="Show it live, until Ctrl-C.")
 @click.option("--check", is_flag=True, help="One line; exit status 0 in sync, 1 not, 2 no agent.")
-@click.option("--interval", type=click.FloatRange(0.05), default=1.0, show_default=True, help="Seconds, for --watch.")
+@click.option(
+    "--interval", metavar="S", type=click.FloatRange(0.05), default=1.0, show_default=True, help="Seconds, for --watch."
+)
 @socket_option
 def status(as_json: bool, watch: bool, check: bool, interval: float, socket: Path | None) -> None:
     """Say whether all is in sync, and if not, why not."""

@@ -35,7 +35,7 @@ _SPARE = 256 << 20
 
 
 @click.command()
-@click.option("--nodes", type=click.IntRange(2, 32), default=4, show_default=True, help="How many hosts.")
+@click.option("--nodes", metavar="N", type=click.IntRange(2, 32), default=4, show_default=True, help="How many hosts.")
 @click.option(
     "--tree",
     type=click.Path(path_type=Path, exists=True, file_okay=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -13,25 +14,26 @@ from l2sync import __version__
 from .exits import Code, Failure
 
 _COMMANDS = {
-    "keygen": "setup",
-    "init": "setup",
-    "check": "setup",
-    "run": "running",
-    "status": "asking",
-    "why": "why",
-    "versions": "versions",
-    "restore": "versions",
-    "approve": "deciding",
-    "flush": "asking",
-    "lock": "locking",
-    "rescan": "asking",
-    "conflicts": "asking",
-    "ban": "banning",
-    "unban": "banning",
-    "reload": "banning",
-    "demo": "demo",
+    "keygen": ("setup", "make a key, or replace the cluster's key in steps"),
+    "init": ("setup", "write a configuration, and a key"),
+    "check": ("setup", "find what is wrong in the configuration and on this host"),
+    "run": ("running", "run the agent"),
+    "status": ("asking", "in sync or not, and why; peers, trees, locks"),
+    "why": ("why", "what each node has at a path, and why"),
+    "versions": ("versions", "list what others replaced here"),
+    "restore": ("versions", "bring back a version, or what a mass deletion took"),
+    "approve": ("deciding", "let what is held back go everywhere"),
+    "flush": ("asking", "wait until all is on every online node"),
+    "lock": ("locking", "run a command with paths locked in the whole cluster"),
+    "rescan": ("asking", "look at a whole tree again"),
+    "conflicts": ("asking", "list conflict copies"),
+    "ban": ("banning", "put a node out of the cluster"),
+    "unban": ("banning", "let it in again"),
+    "reload": ("banning", "read configuration and key anew"),
+    "demo": ("demo", "see it work on virtual hosts of this machine"),
 }
-"""Each command and its module, which is imported when it is wanted: `status` need not load what `run` does."""
+"""Each command's module, imported when it is wanted (`status` need not load what `run` does), and what it is for."""
+_KINDS = {"float range": "number", "integer range": "whole number", "float": "number", "integer": "whole number"}
 
 
 class _Lazy(click.Group):
@@ -41,8 +43,21 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f".{_COMMANDS[cmd_name]}", __package__), cmd_name)
+        command: click.Command = getattr(importlib.import_module(f".{_COMMANDS[cmd_name][0]}", __package__), cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in _COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], _COMMANDS, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"there is no command {args[0]!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short) for name, (_, short) in _COMMANDS.items()])
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
@@ -68,7 +83,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         result = command.main(arguments, prog_name="l2sync", standalone_mode=False)
     except click.UsageError as error:
-        error.show()
+        _show(error)
         return Code.USAGE
     except click.ClickException as error:
         click.echo(f"l2sync: {error.format_message()}", err=True)
@@ -80,6 +95,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None
         return Code.OK
     return result if isinstance(result, int) else Code.OK
+
+
+def _show(error: click.UsageError) -> None:
+    """What is wrong, in one line, and where to read more."""
+    where = error.ctx.command_path if error.ctx is not None else "l2sync"
+    message = error.format_message().rstrip(".")
+    for jargon, plain in _KINDS.items():
+        message = message.replace(f"is not a valid {jargon}", f"is no {plain}")
+    click.echo(f"{where}: {message[:1].lower()}{message[1:]}\nSee {where} --help.", err=True)
 
 
 if __name__ == "__main__":

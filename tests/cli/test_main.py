@@ -7,12 +7,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
 from l2sync import __version__
+from l2sync.cli.main import command
 
 Run = Callable[..., tuple[int, str, str]]
-COMMANDS = ["keygen", "init", "check", "run", "status", "flush", "lock", "rescan", "conflicts", "demo"]
+COMMANDS = command.list_commands(click.Context(command))
 
 
 def test_the_version_is_told(l2sync: Run) -> None:
@@ -36,7 +38,7 @@ def test_every_command_has_help(l2sync: Run, name: str) -> None:
 def test_wrong_usage_has_its_own_exit_status(l2sync: Run, arguments: list[str]) -> None:
     status, out, err = l2sync(*arguments)
     assert (status, out) == (64, "")
-    assert err.startswith("Usage:")
+    assert err.startswith("l2sync") and err.endswith(" --help.\n")
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,27 @@ def test_asking_does_not_load_what_running_needs() -> None:
     code = "import l2sync.cli.asking, sys; print('trio' in sys.modules, 'sqlite3' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("statsu",), "l2sync: there is no command 'statsu'; did you mean status?\nSee l2sync --help.\n"),
+        (("zzz",), "l2sync: there is no command 'zzz'\nSee l2sync --help.\n"),
+        (
+            ("status", "--jsn"),
+            "l2sync status: no such option '--jsn'. Did you mean '--json'?\nSee l2sync status --help.\n",
+        ),
+        (
+            ("flush", "--timeout", "x"),
+            "l2sync flush: invalid value for '--timeout': 'x' is no number\nSee l2sync flush --help.\n",
+        ),
+    ],
+)
+def test_wrong_usage_is_told_in_a_line(l2sync: Run, words: tuple[str, ...], said: str) -> None:
+    assert l2sync(*words) == (64, "", said)
+
+
+def test_help_tells_of_each_command_without_loading_any(l2sync: Run) -> None:
+    status, out, _ = l2sync("--help")
+    assert status == 0 and "..." not in out.partition("Commands:")[2]

@@ -35,25 +35,31 @@ def listed(agent: Agent, *path: str) -> list[dict[str, object]]:
     return found
 
 
-def change(agent: Agent, made: Cluster, text: str) -> None:
+def change(agent: Agent, text: str) -> None:
     (agent.tree / "d" / "f").write_text(text)
-    made.flush()
+    deliver(agent)
+
+
+def deliver(agent: Agent) -> None:
+    """Wait until the other one has all that is on disk here."""
+    done = agent.ask("flush", "--timeout", "60", timeout=90)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_another_node_replaced_or_deleted_comes_back_everywhere(pair: Cluster) -> None:
     a, b = pair.agents
-    change(a, pair, "second")
-    change(a, pair, "third")
+    change(a, "second")
+    change(a, "third")
     assert listed(a) == [], "one's own changes are one's own"
     first, second = listed(b, "www:d/f")
     assert (first["path"], first["size"], first["kind"]) == ("d/f", 5, "file")
     subprocess.run(["rm", "-r", a.tree / "d"], check=True)
-    pair.flush()
+    deliver(a)
     assert not (b.tree / "d").exists()
     assert [one["size"] for one in listed(b, str(b.tree / "d"))] == [5, 6, 5]
     done = b.ask("restore", str(b.tree / "d"))
     assert done.returncode == 0 and "restored www:d/f" in done.stdout, done.stderr
-    pair.flush()
+    deliver(b)
     assert (a.tree / "d" / "f").read_text() == (b.tree / "d" / "f").read_text() == "third"
     done = b.ask("restore", "www:d/f", "--version", str(second["id"]))
     assert done.returncode == 0, done.stderr
@@ -66,7 +72,7 @@ def test_what_another_node_replaced_or_deleted_comes_back_everywhere(pair: Clust
 def test_kept_versions_are_nobody_elses_and_bounded(pair: Cluster) -> None:
     a, b = pair.agents
     for number in range(5):
-        change(a, pair, str(number) * 300_000)
+        change(a, str(number) * 300_000)
     assert wait(lambda: len(listed(b)) == 3, 60)
     assert not (a.tree / ".l2sync" / "versions").exists()
     planted = a.tree / ".l2sync" / "versions" / "d" / "f" / str(listed(b)[0]["id"])
@@ -80,7 +86,7 @@ def test_kept_versions_are_nobody_elses_and_bounded(pair: Cluster) -> None:
 
 def test_they_outlive_a_killed_agent_and_one_is_told_what_there_is_not(pair: Cluster) -> None:
     a, b = pair.agents
-    change(a, pair, "second")
+    change(a, "second")
     b.end(signal.SIGKILL)
     b.start()
     pair.flush()
