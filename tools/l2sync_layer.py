@@ -43,7 +43,6 @@ KINDS = {
     17: "report",
     18: "decision",
     19: "ban",
-    20: "base",
 }
 
 

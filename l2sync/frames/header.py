@@ -46,7 +46,6 @@ class Kind(IntEnum):
     REPORT = 17
     DECISION = 18
     BAN = 19
-    BASE = 20
 
 
 HEADER = Struct(
