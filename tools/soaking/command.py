@@ -105,6 +105,9 @@ def _keep(place: Path, found: Finding, cluster: Cluster) -> None:
     place.mkdir(parents=True, exist_ok=True)
     (place / "faults").write_text("\n".join([found.seed, *found.events, "", *found.faults]) + "\n")
     for agent in cluster.agents:
+        if agent.process is not None and (spy := shutil.which("py-spy", path=Path(sys.executable).parent)):
+            with open(place / f"stack{agent.number}", "wb") as file:
+                subprocess.run([spy, "dump", "--pid", str(agent.process.pid)], stdout=file, stderr=file, check=False)
         with contextlib.suppress(subprocess.TimeoutExpired):
             (place / f"status{agent.number}").write_text(agent.ask("status", "--json").stdout)
         with open(place / f"tree{agent.number}.tar", "wb") as file:

@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from soaking.field import MB, fill
 from tests.integration.cluster import JUDGE, Agent, Cluster, times, wait
+from tests.integration.mounts import MB, fill
 
 _STRESSORS = [
     "dir --dir-dirs 48", "dirdeep --dirdeep-dirs 1 --dirdeep-inodes 40", "rename", "link", "symlink", "utime", "chmod",
@@ -175,22 +175,27 @@ class Round:
 
     def _quiesce(self) -> bool:
         end = time.monotonic() + self._patience_s
+        try:
+            return self._settle(end)
+        except AssertionError as error:
+            self.found.faults.append(str(error).split("\n")[0])
+        except subprocess.TimeoutExpired as error:
+            self.found.faults.append(f"no answer within {error.timeout:.0f} s: {error.cmd}")
+        return False
+
+    def _settle(self, end: float) -> bool:
         for agent in self.cluster.agents:
             if not wait(lambda agent=agent: agent.status() is not None, 30):  # type: ignore[misc]
                 self.found.faults.append(f"web{agent.number} gives no status")
                 return False
-        try:
-            self.cluster.settle(self._patience_s)
-            for _ in range(2):
-                for agent in self.cluster.agents:
-                    done = agent.ask("flush", "--timeout", str(max(5, int(end - time.monotonic()))), timeout=600)
-                    if done.returncode:
-                        self.found.faults.append(f"web{agent.number}: flush: {done.stderr.strip()}")
-                        return False
-            self.cluster.settle(self._patience_s)
-        except AssertionError as error:
-            self.found.faults.append(str(error).split("\n")[0])
-            return False
+        self.cluster.settle(self._patience_s)
+        for _ in range(2):
+            for agent in self.cluster.agents:
+                done = agent.ask("flush", "--timeout", str(max(5, int(end - time.monotonic()))), timeout=600)
+                if done.returncode:
+                    self.found.faults.append(f"web{agent.number}: flush: {done.stderr.strip()}")
+                    return False
+        self.cluster.settle(self._patience_s)
         return True
 
     def _judge(self) -> None:
