@@ -72,6 +72,10 @@ class Desk:
         self._report = report
         self._log = structlog.get_logger().bind(tree=name)
 
+    def end(self) -> None:
+        """The node hears nothing more: it would ask for work that comes after the store's end."""
+        self._report = lambda event: None
+
     def persist(self, effect: api.Persist) -> Callable[[], Awaitable[None]]:
         """Begin to make entries durable; what is returned waits for it. Raises what the store raises."""
         return self.worker.begin(lambda: self.store.persist(effect.entries, effect.counter))

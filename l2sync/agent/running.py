@@ -77,6 +77,8 @@ class Running:
 
     async def close(self) -> None:
         """End the disk work that was begun, and let go of the trees."""
+        for desk in self.driver.desks.values():
+            desk.end()
         with trio.CancelScope(shield=True):
             for desk in self.driver.desks.values():
                 await _close(desk.store, desk.worker)

@@ -71,7 +71,7 @@ class Agent:
 
     def status(self) -> dict | None:  # type: ignore[type-arg]
         """What `status --json` says; None without an agent."""
-        told = self.ask("status", "--json")
+        told = self.ask("status", "--json", timeout=180)
         return json.loads(told.stdout) if told.stdout.startswith("{") else None
 
 

@@ -60,7 +60,7 @@ def test_every_kind_of_file_system_gives_to_every_other(field: Cluster) -> None:
     assert len(list(field.agents[0].tree.rglob("f*"))) == 120
 
 
-@pytest.mark.parametrize("number", range(4), ids=list(KINDS))
+@pytest.mark.parametrize("number", [0, 2], ids=["ext4", "btrfs"])
 def test_a_full_disk_pauses_its_tree_alone_and_catches_up_with_room(field: Cluster, number: int) -> None:
     full, giver, third, _ = field.agents[number:] + field.agents[:number]
     ballast = fill(full.tree, 0)
@@ -86,34 +86,43 @@ def test_a_file_system_remounted_read_only_pauses_and_goes_on_when_writable(fiel
     assert (one.tree / "meanwhile").exists()
 
 
+def inside(agent: Agent, *words: str | Path) -> None:
+    """Run a command among the mounts that the agent sees: `ip netns exec` gives each process its own."""
+    assert agent.process is not None
+    subprocess.run(["nsenter", "-t", str(agent.process.pid), "-m", *words], check=True)
+
+
 def test_a_root_unmounted_and_mounted_again_deletes_nothing_anywhere(field: Cluster) -> None:
     one, other = field.agents[0], field.agents[1]
-    disk, image = one.tree.parent, one.place.parent.parent / "image0"
+    disk = one.tree.parent
+    found = subprocess.run(["findmnt", "-no", "SOURCE", disk], check=True, capture_output=True, text=True)
     (one.tree / "kept").write_text("before")
     converged(field)
     before = {path.relative_to(other.tree) for path in other.tree.rglob("*")}
-    subprocess.run(["umount", "-l", disk], check=True)
-    assert wait(lambda: paused(one) != "", 60)
-    one.tree.mkdir()  # what a mount point's owner or a start script may leave behind
+    inside(one, "umount", "-l", disk)
+    inside(one, "mkdir", one.tree)  # what a start script may leave at a mount point
+    assert wait(lambda: "is its disk mounted?" in paused(one), 60)
     (other.tree / "meanwhile too").write_text("written while it was away")
-    assert wait(lambda: (field.agents[2].tree / "meanwhile too").exists(), 60)
-    one.tree.rmdir()
-    subprocess.run(["mount", "-o", "loop", image, disk], check=True)
+    inside(one, "rmdir", one.tree)
+    inside(one, "mount", found.stdout.strip(), disk)
     converged(field)
     assert {path.relative_to(other.tree) for path in other.tree.rglob("*")} >= before
     assert (one.tree / "meanwhile too").exists() and (one.tree / "kept").read_text() == "before"
 
 
-def test_a_file_system_mounted_within_the_tree_is_not_part_of_it(field: Cluster, tmp_path: Path) -> None:
+def test_a_file_system_mounted_within_the_tree_is_not_part_of_it(field: Cluster) -> None:
     one, other = field.agents[2], field.agents[3]
-    (one.tree / "within/below").mkdir(parents=True)
-    (one.tree / "within/below/file").write_text("of the tree")
+    below = one.tree / "within/below"
+    below.mkdir(parents=True)
+    (below / "file").write_text("of the tree")
     converged(field)
-    with mounted("tmpfs", one.tree / "within/below", tmp_path / "unused", 8):
-        (one.tree / "within/below/inside").write_text("of another file system")
-        (one.tree / "within/beside").write_text("of the tree")
-        assert wait(lambda: (other.tree / "within/beside").exists(), 60)
-        assert not (other.tree / "within/below/inside").exists()
-        assert (other.tree / "within/below/file").read_text() == "of the tree", "what it hides is not deleted"
+    inside(one, "mount", "-t", "tmpfs", "none", below)
+    inside(one, "touch", below / "inside")
+    (other.tree / "within/below/later").write_text("for below the mount")
+    (one.tree / "within/beside").write_text("of the tree")
+    assert wait(lambda: (other.tree / "within/beside").exists(), 60)
+    assert not (other.tree / "within/below/inside").exists()
+    assert (other.tree / "within/below/file").read_text() == "of the tree", "what it hides is not deleted"
+    inside(one, "umount", below)
     converged(field)
-    assert (one.tree / "within/below/file").exists()
+    assert (below / "file").exists() and (below / "later").exists()

@@ -185,7 +185,7 @@ class Round:
 
     def _settle(self, end: float) -> bool:
         for agent in self.cluster.agents:
-            if not wait(lambda agent=agent: agent.status() is not None, 30):  # type: ignore[misc]
+            if not wait(lambda agent=agent: agent.status() is not None, 60):  # type: ignore[misc]
                 self.found.faults.append(f"web{agent.number} gives no status")
                 return False
         self.cluster.settle(self._patience_s)
