@@ -38,8 +38,7 @@ def mounted(kind: str, where: Path, image: Path, megabytes: int) -> Iterator[Pat
 def fill(tree: Path, left: int) -> Path:
     """Put a file beside the tree that leaves so many bytes of its file system; its path."""
     ballast = tree.parent / "ballast"
-    with open(ballast, "wb") as file, contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), open(ballast, "wb", buffering=0) as file:
         while (free := shutil.disk_usage(tree).free) > left:
             file.write(bytes(min(MB, max(4096, free - left))))
-            file.flush()
     return ballast
