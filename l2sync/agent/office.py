@@ -14,7 +14,7 @@ import trio
 
 from l2sync.disk import CannotRestore, Paused
 from l2sync.frames import Verdict
-from l2sync.modtree import ROOT, InvalidPath, TreePath, tree_path
+from l2sync.modtree import InvalidPath, TreePath, tree_path
 from l2sync.node import api
 from l2sync.node.status import Status
 
@@ -229,10 +229,10 @@ class Office:
         return name
 
     def _find(self, absolute: bytes, word: bytes) -> tuple[str, TreePath]:
-        """Tree and path that a user means: TREE:PATH where that names a tree, and no such file stands here."""
-        name, colon, inside = word.partition(b":")
+        """Tree and path that a user means: TREE or TREE:PATH where that names a tree, and no such file stands here."""
+        name, _, inside = word.partition(b":")
         tree = os.fsdecode(name)
-        if not colon or tree not in self.roots or os.path.lexists(absolute):
+        if tree not in self.roots or os.path.lexists(absolute):
             ((tree, (path,)),) = self._place([absolute]).items()
             return tree, path
         try:
@@ -241,11 +241,7 @@ class Office:
             raise Refusal("outside", f"{word.decode(errors='backslashreplace')}: {error}") from None
 
     async def _versions(self, query: VersionsQuery) -> object:
-        tree, place = os.fsdecode(query.word), None
-        if tree in self.roots:
-            place = (tree, ROOT)
-        elif query.path is not None:
-            place = await trio.to_thread.run_sync(self._find, query.path, query.word)
+        place = None if query.path is None else await trio.to_thread.run_sync(self._find, query.path, query.word)
         try:
             return await trio.to_thread.run_sync(kept_versions, self.driver.desks, self.roots, place)
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from .connection import agent, socket_option
 from .exits import Code
 from .tables import amount
 from .view import printable
+
+_WIDE = 1 << 14
 
 
 @click.command()
@@ -36,7 +39,8 @@ def versions(path: str | None, as_json: bool, socket: Path | None) -> None:
             return
         found = client.ask(query, list[KeptVersion])
     if found:
-        Console().print(_table(found))
+        # In a pipe nothing is folded: an ID is there to be copied.
+        Console(width=None if sys.stdout.isatty() else _WIDE).print(_table(found))
     else:
         what = "" if path is None else f" of {printable(path)}"
         click.echo(f"no versions{what} are kept" + ("" if what else " (keep_versions_days says where they are)"))
@@ -75,11 +79,12 @@ def restore(what: str, version: str | None, socket: Path | None) -> None:
 
 def _table(found: list[KeptVersion]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("path", "version", "replaced", "modified", "size"):
-        table.add_column(column, justify="right" if column == "size" else "left", overflow="fold")
+    table.add_column("path", overflow="fold")
+    for column in ("version", "replaced", "size"):
+        table.add_column(column, justify="right" if column == "size" else "left", no_wrap=True)
     for one in found:
         size = amount(one.size) if one.kind == "file" else one.kind
-        table.add_row(Text(_shown(one.tree, one.path)), one.id, _time(one.kept_ns), _time(one.mtime_ns), size)
+        table.add_row(Text(_shown(one.tree, one.path)), one.id, _time(one.kept_ns), size)
     return table
 
 
@@ -88,10 +93,7 @@ def _shown(tree: str, path: str) -> str:
 
 
 def _time(ns: int) -> str:
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ns // 1_000_000_000))
-    except (OverflowError, OSError, ValueError):
-        return f"{ns // 1_000_000_000} s after 1970"
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ns // 1_000_000_000))
 
 
 def _absolute(path: str) -> bytes:

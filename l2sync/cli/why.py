@@ -30,7 +30,8 @@ from .exits import Code
 def why(path: str, as_json: bool, timeout: float, socket: Path | None) -> None:
     """Say what each node has at PATH, what is under way or in the way there, and why.
 
-    PATH is in a tree, absolute or relative to the working directory, or TREE:PATH; it need not exist any more.
+    PATH is in a tree, absolute or relative to the working directory, or TREE:PATH, or a tree's name; it need
+    not exist any more.
 
     Exit status 0 when every online node has the same and nothing is in trouble there; 1 when not; 3 when a node did
     not answer in time; 64 for a path that is in no tree.

@@ -261,6 +261,7 @@ def _base64(data: bytes) -> bytes:
         ("{root}", ".", b""),
         ("/elsewhere/t:a/b", "t:a/b", b"a/b"),
         ("/elsewhere/t:/a/", "t:/a/", b"a"),
+        ("/elsewhere/t", "t", b""),
         ("{root}/u:x", "u:x", b"u:x"),
         ("{root}/t:here", "t:here", b"t:here"),
     ],

@@ -15,20 +15,20 @@ from .conftest import FakeAgent
 
 Run = Callable[..., tuple[int, str, str]]
 ONE = KeptVersion("www", "/srv/www", "a\tb", b"a\tb", "20261121-101112.5-web2", "file", 5, 10**9, 2 * 10**9)
-LINK = KeptVersion("www", "/srv/www", "l", b"l", "20261121-101113.5-web2", "link", 3, (1 << 62) * 10**9, 2 * 10**9)
+LINK = KeptVersion("www", "/srv/www", "l", b"l", "20261121-101113.5-web2", "link", 3, 10**9, 2 * 10**9)
 
 
 def test_versions_of_one_path_or_of_all_are_listed(
     agent: FakeAgent, l2sync: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "40")
     agent.answer = lambda query: success([ONE, LINK])
     status, out, _ = l2sync("versions")
     header, first, second = out.splitlines()
-    assert status == 0 and header.split() == ["path", "version", "replaced", "modified", "size"]
+    assert status == 0 and header.split() == ["path", "version", "replaced", "size"]
     assert "www:a\\tb" in first and ONE.id in first and first.endswith("5 B")
-    assert second.endswith("link") and "s after 1970" in second
+    assert second.endswith("link")
     l2sync("versions", "gone")
     assert agent.asked == [VersionsQuery(), VersionsQuery(os.fsencode(tmp_path / "gone"), b"gone")]
 
