@@ -165,8 +165,8 @@ class Messenger:
 
     def _answer(self, peer: Peer, now: int) -> None:
         """An ack now: a frame goes to this peer anyway, and wakes it once for both."""
-        del self._ack_due[peer.session]
         if peer.ack_at is not None and self.hub.id != NOID:
+            del self._ack_due[peer.session]
             self._send_ack(peer, now)
 
     def _send_ack(self, peer: Peer, now: int) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from l2sync.cluster import Claim, ClusterSettings, LockTable
 from l2sync.cluster.acks import AckTracker, Parcel, RangeSet, ReplayWindow, RoundTrip
+from l2sync.cluster.hub import Hub, Peer, PeerState
+from l2sync.cluster.messenger import Messenger
 from l2sync.cluster.streams import EpochStream, InStream, epoch_start
+from l2sync.frames import NOID, Kind
 
 MS = 1_000_000
 
@@ -103,3 +108,17 @@ def test_of_any_claims_some_can_go_on_so_nobody_waits_for_ever(wanted: list[tupl
         assert free
         assert not any(a.overlaps(b) for a in free for b in free if a is not b)
         table.release(free[0].session, free[0].number)
+
+
+def test_an_answer_goes_along_with_the_next_message_and_is_not_lost_where_it_cannot() -> None:
+    hub = Hub("web0", 1, b"nonce123", 400, Random(1), ClusterSettings(), {}, id=3)
+    peer = Peer(5, "web1", 2, b"nonce456", RoundTrip(hub.settings), state=PeerState.ONLINE)
+    hub.peers[5] = hub.sessions[2] = peer
+    messenger = Messenger(hub)
+    messenger.owe_ack(peer, 7, Kind.UPDTREE, 0)
+    hub.id = NOID
+    messenger.send(Kind.DONE, b"one", MS, peer)
+    hub.id = 3
+    messenger.send(Kind.DONE, b"two", MS, peer)
+    assert [frame.kind for frame in hub.out] == [Kind.DONE, Kind.ACK, Kind.DONE]
+    assert messenger.handle_timer(30 * MS) == [] and [f.kind for f in hub.out].count(Kind.ACK) == 1

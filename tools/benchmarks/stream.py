@@ -7,6 +7,7 @@ The sink writes a line for each tenth of a second: the monotonic clock, and the 
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 import time
@@ -35,8 +36,9 @@ def source(address: str, port: int, mbit: float) -> None:
     connection = socket.create_connection((address, port))
     connection.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, int(mbit * 1e6 / 8))
     piece = bytes(_PIECE)
-    while True:
-        connection.sendall(piece)
+    with contextlib.suppress(ConnectionError):  # the sink ends first
+        while True:
+            connection.sendall(piece)
 
 
 def rate_between(path: str, begin: float, end: float) -> float:

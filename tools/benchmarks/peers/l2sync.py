@@ -120,5 +120,6 @@ class L2sync(Watcher):
                 if status.get("in_sync") and states.count("online") == others:
                     break
                 if time.monotonic() > deadline:
-                    raise self.complain(f"host{number} saw {states.count('online')} of {others} online; {status}")
+                    online = states.count("online")
+                    raise self.complain(f"host{number}: {online} of {others} online; {status.get('reasons')}")
                 time.sleep(pause)
