@@ -25,7 +25,9 @@ def test_no_two_that_see_each_other_hold_one_path_and_every_run_ends_with_every_
     assert check("locks.pml", WORLDS[world], "", tmp_path, "-O1") == ""
 
 
-@pytest.mark.parametrize("flags", ["-DLOSE", "-DDROPS=1", "-DAPART=1 -DLOSE", "-DCLAIMERS=2 -DCRASHES=1 -DLOSE"])
+@pytest.mark.parametrize(
+    "flags", ["-DLOSE", "-DDROPS=1", "-DCLAIMERS=2 -DAPART=1 -DLOSE", "-DCLAIMERS=2 -DCRASHES=1 -DLOSE"]
+)
 def test_a_lock_is_granted_in_the_end(flags: str, tmp_path: Path) -> None:
     claimers = "" if "CLAIMERS" in flags else "-DCLAIMERS=3 "
     assert check("locks.pml", claimers + flags, "granted1", tmp_path) == ""

@@ -76,7 +76,7 @@ def follow(lines: list[str], apart: bool) -> int:
 @pytest.mark.parametrize("world", WORLDS)
 def test_the_code_is_where_the_model_is_after_every_move(world: str, tmp_path: Path) -> None:
     moves = 0
-    for seed in range(1, 16):
+    for seed in range(1, 11):
         lines = walk("locks.pml", f"-DTRACE {WORLDS[world]}", seed, tmp_path)
         moves += follow(lines, "APART" in WORLDS[world])
-    assert moves > 150
+    assert moves > 100
