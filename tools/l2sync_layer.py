@@ -43,6 +43,7 @@ KINDS = {
     17: "report",
     18: "decision",
     19: "ban",
+    20: "base",
 }
 
 

@@ -10,6 +10,7 @@ from l2sync.frames import (
     STREAMED,
     Ack,
     Ban,
+    Base,
     Bye,
     Die,
     Header,
@@ -35,6 +36,7 @@ from .membership import Membership, SelfState
 from .messenger import Messenger
 from .settings import ClusterSettings
 
+_OURS = (Kind.LOCK, Kind.UNLOCKALL, Kind.BAN, Kind.BASE)
 HELD = 0
 """The logical time of a claim that is told again while it is held: before all others."""
 
@@ -232,12 +234,19 @@ class Cluster:
             return
         mark = len(self.hub.events)
         self.messenger.accept(peer, header, body, now)
+        self._sort(peer, mark, now)
+        self._grants_dirty = True
+
+    def _sort(self, peer: Peer, mark: int, now: int) -> None:
+        """Of what a peer's streams brought, keep what is the cluster's own business."""
         told, self.hub.events[mark:] = self.hub.events[mark:], []
         for event in told:
-            if isinstance(event, Delivered) and event.kind in (Kind.LOCK, Kind.UNLOCKALL, Kind.BAN):
+            if isinstance(event, Delivered) and event.kind in _OURS:
                 try:
                     if event.kind == Kind.BAN:
                         self._hear_bans(peer, Ban.parse(event.body), now)
+                    elif event.kind == Kind.BASE:
+                        self._rebase(peer, Base.parse(event.body).base, now)
                     else:
                         self._deliver_lock(peer, event, now)
                 except RemoteError as error:
@@ -245,7 +254,13 @@ class Cluster:
                     self.hub.accuse(peer, f"{error.reason} {Kind(event.kind).name.lower()}")
             else:
                 self.hub.events.append(event)
-        self._grants_dirty = True
+
+    def _rebase(self, peer: Peer, base: int, now: int) -> None:
+        mark = len(self.hub.events)
+        if self.messenger.jump(peer, base):
+            self.locks.release(peer.session, 0)
+            self.hub.events.insert(mark, Released(peer.id, peer.session, 0, False))
+            self._sort(peer, mark, now)
 
     # --- bans -------------------------------------------------------------------------------------
 
@@ -433,6 +448,8 @@ class Cluster:
         dropped meanwhile, and have dropped our claims.
         """
         self._tell_at = now
+        if self.membership.told_base(peer) < peer.owed_base:
+            self.messenger.send(Kind.BASE, Base(peer.owed_base).pack(), now, peer)
         if len(self.hub.bans):
             records = tuple((r.name, r.banned, r.stamp, r.by) for r in self.hub.bans.records())
             self.messenger.send(Kind.BAN, Ban(records).pack(), now, peer)

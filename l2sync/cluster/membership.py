@@ -90,6 +90,8 @@ class Membership:
         self._taken: set[int] = set()
         self._echoes: dict[int, bytes] = {}
         self._names: dict[int, str] = {}
+        self._told: dict[int, int] = {}
+        """By session: the place in our broadcast stream that the first register said, of those it has yet to answer."""
         self._tries = 0
         self._hello_at: int | None = None
         self._welcome_at: int | None = None
@@ -325,6 +327,8 @@ class Membership:
         for at in range(0, max(len(owed), 1), _ECHOES_PER_FRAME):
             echoes = tuple(Echo(s, n) for s, n in owed[at : at + _ECHOES_PER_FRAME])
             self.hub.emit(Kind.REGISTER, Register(self.hub.name, self.hub.nonce, base, echoes).pack())
+        for session, _ in owed:
+            self._told.setdefault(session, base)
         self._register_at = now + self.hub.settings.register_interval if owed else None
 
     def _settle(self, now: int) -> None:
@@ -459,6 +463,10 @@ class Membership:
             self.on_meet(peer, now)
         self._settle(now)
 
+    def told_base(self, peer: Peer) -> int:
+        """From which place of our broadcast stream on a peer that we just met expects it."""
+        return self._told.pop(peer.session, peer.owed_base)
+
     def doubts(self, peer: Peer) -> bool:
         """Whether a peer may have forgotten us: it has challenged us, and has not answered our register yet."""
         return self.active and peer.session in self.hub.unanswered
@@ -578,6 +586,7 @@ class Membership:
             if peer is not None and peer.state is PeerState.ONLINE:
                 self.offline(peer, "does not answer our register", now)
         self.hub.unanswered.clear()
+        self._told.clear()
         self._register_at = None
         self._settle(now)
 

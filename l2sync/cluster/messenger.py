@@ -133,6 +133,14 @@ class Messenger:
 
     # --- in ---------------------------------------------------------------------------------------
 
+    def jump(self, peer: Peer, base: int) -> bool:
+        """A peer's broadcast stream is owed to us from ``base`` on; whether anything was passed over."""
+        if peer.broadcast_in is None or not peer.broadcast_in.jump(base):
+            return False
+        for kind, message in peer.broadcast_in.advance():
+            self.hub.events.append(Delivered(peer.id, peer.session, kind, message))
+        return True
+
     def accept(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
         """A frame of a stream: answer it, and deliver what is now in order."""
         prefix, piece = parse_prefix(body)

@@ -25,14 +25,14 @@ class InStream:
         if seq - self.expected >= _AHEAD:
             return False, []
         self._waiting.setdefault(seq, (kind, flags, fragment))
-        return True, self._advance()
+        return True, self.advance()
 
     def knows(self, seq: int) -> bool:
         """Whether a fragment was taken before."""
         return seq < self.expected or seq in self._waiting
 
     def jump(self, base: int) -> bool:
-        """Begin at ``base`` where less was expected; whether anything was passed over."""
+        """Begin at ``base`` where less was expected; whether anything was passed over. Then `advance`."""
         if base <= self.expected:
             return False
         self.expected = base
@@ -40,7 +40,8 @@ class InStream:
         self._reassembler = Reassembler()
         return True
 
-    def _advance(self) -> list[tuple[int, bytes]]:
+    def advance(self) -> list[tuple[int, bytes]]:
+        """The messages that are whole now, in order."""
         whole = []
         while (item := self._waiting.pop(self.expected, None)) is not None:
             kind, flags, fragment = item

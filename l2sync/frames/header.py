@@ -46,6 +46,7 @@ class Kind(IntEnum):
     REPORT = 17
     DECISION = 18
     BAN = 19
+    BASE = 20
 
 
 HEADER = Struct(

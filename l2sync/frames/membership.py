@@ -347,3 +347,17 @@ class Ban(Message):
 
     KIND: ClassVar = Kind.BAN
     records: tuple[tuple[str, bool, int, str], ...]
+
+
+@declared(
+    Record("base" / Int48ub * "from this place of the sender's broadcast stream on, it owes messages to the receiver")
+)
+@dataclass(frozen=True, slots=True)
+class Base(Message):
+    """The sender's broadcast stream went on between its register and the answer: what came before this is not owed.
+
+    Claims of the sender that the receiver knows are void: those that stand are told again from this place on.
+    """
+
+    KIND: ClassVar = Kind.BASE
+    base: int

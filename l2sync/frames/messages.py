@@ -5,7 +5,7 @@ from .decision import Decision
 from .errors import RemoteError
 from .header import Kind
 from .inquiry import Query, Report
-from .membership import Ack, Ban, Bye, Die, Hello, Ping, Register, Rej, Welcome
+from .membership import Ack, Ban, Base, Bye, Die, Hello, Ping, Register, Rej, Welcome
 from .updtree import Updtree
 
 AnyBody = (
@@ -28,6 +28,7 @@ AnyBody = (
     | Report
     | Decision
     | Ban
+    | Base
 )
 
 MESSAGES: dict[Kind, type[AnyBody]] = {
@@ -50,6 +51,7 @@ MESSAGES: dict[Kind, type[AnyBody]] = {
     Kind.REPORT: Report,
     Kind.DECISION: Decision,
     Kind.BAN: Ban,
+    Kind.BASE: Base,
 }
 
 

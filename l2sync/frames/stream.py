@@ -13,7 +13,18 @@ from .errors import LocalError, RemoteError
 from .header import Kind
 
 STREAMED = frozenset(
-    {Kind.UPDTREE, Kind.LOCK, Kind.UNLOCKALL, Kind.WANT, Kind.DONE, Kind.QUERY, Kind.REPORT, Kind.DECISION, Kind.BAN}
+    {
+        Kind.UPDTREE,
+        Kind.LOCK,
+        Kind.UNLOCKALL,
+        Kind.WANT,
+        Kind.DONE,
+        Kind.QUERY,
+        Kind.REPORT,
+        Kind.DECISION,
+        Kind.BAN,
+        Kind.BASE,
+    }
 )
 """The kinds whose bodies begin with a prefix."""
 UNICAST = 1

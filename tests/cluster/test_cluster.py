@@ -291,3 +291,27 @@ def test_what_was_said_to_all_between_a_register_and_its_answer_leaves_no_gap() 
     late.unlock(number, True, segment.now)
     segment.run(SECOND)
     assert len(segment.nodes["web0"].locks) == 0
+
+
+def test_claims_that_were_heard_before_a_gap_are_void() -> None:
+    segment = Segment(2)
+    segment.run(SECOND)
+    late = segment.add("late")
+    while late.membership.state is not SelfState.REGISTERING:
+        segment.run(MS // 100)
+    segment.deaf = {("web1", "late")}
+    while not late.hub.online():
+        segment.run(MS // 10)
+    number = late.lock(1, [b"a"], 2, segment.now)
+    segment.run(MS)
+    assert [claim.number for claim in segment.nodes["web1"].locks] == [number]
+    segment.deaf = {("late", "web1")}
+    late.unlock(number, True, segment.now)
+    segment.run(MS)
+    segment.deaf = set()
+    segment.run(SECOND)
+    assert len(segment.nodes["web1"].locks) == 0
+    assert any(isinstance(e, Released) and (e.session, e.number) == (late.session, 0) for e in segment.told["web1"])
+    segment.nodes["web1"].lock(1, [b"a"], 2, segment.now)
+    segment.run(SECOND)
+    assert any(isinstance(event, Granted) for event in segment.told["web1"])

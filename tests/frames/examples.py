@@ -96,6 +96,7 @@ MESSAGES: dict[Kind, frames.AnyBody] = {
     ),
     Kind.DECISION: frames.Decision(TREE, frames.Verdict.ASKED, 97, 100, "html (96 entries), index.html"),
     Kind.BAN: frames.Ban((("web7", True, 1235, "web1"),)),
+    Kind.BASE: frames.Base(26),
     Kind.DONE: frames.Done(9, frames.Stage.COMMITTED, ((b"html/img", "no space left on device"),)),
 }
 
@@ -104,6 +105,7 @@ _PLACE = {
     Kind.REGISTER: (0, frames.NOID),
     Kind.WANT: (0, 5),
     Kind.REPORT: (0, 5),
+    Kind.BASE: (0, 5),
     Kind.ACK: (0, 5),
     Kind.REJ: (0, 5),
     Kind.REPAIR: (0, 5),
@@ -117,6 +119,7 @@ _STREAM = {
     Kind.REPORT: (4, frames.UNICAST),
     Kind.DECISION: (25, 0),
     Kind.BAN: (24, 0),
+    Kind.BASE: (0, frames.UNICAST),
 }
 
 

@@ -100,6 +100,7 @@ bodies = st.one_of(
         tuples_of(tree_states),
         tuples_of(st.builds(frames.KnownKey, unsigned(8), exactly(4))),
     ),
+    st.builds(frames.Base, unsigned(48)),
     st.builds(frames.Ban, tuples_of(st.tuples(names, st.booleans(), unsigned(64), names))),
     st.builds(frames.Rej, st.sampled_from(frames.RejReason), unsigned(32), texts),
     st.builds(frames.Die, st.sampled_from(frames.DieReason), texts),
