@@ -378,7 +378,7 @@ class Cluster:
         if before is not None and before.session == self.session:
             self.messenger.hurry(peer, now)
             text = f"{self.name} holds or wants it with an earlier claim"
-            self.hub.emit(Kind.REJ, Rej(RejReason.LOCKED, lock.number, text).pack(), peer)
+            self.hub.emit(Kind.REJ, Rej(RejReason.LOCKED, lock.number, NOID, text).pack(), peer)
 
     def _check_grants(self) -> None:
         if not self._grants_dirty:
@@ -448,8 +448,9 @@ class Cluster:
         dropped meanwhile, and have dropped our claims.
         """
         self._tell_at = now
-        if self.membership.told_base(peer) < peer.owed_base:
-            self.messenger.send(Kind.BASE, Base(peer.owed_base).pack(), now, peer)
+        mark = len(self.hub.events)
+        self.messenger.advance(peer)
+        self._sort(peer, mark, now)
         if len(self.hub.bans):
             records = tuple((r.name, r.banned, r.stamp, r.by) for r in self.hub.bans.records())
             self.messenger.send(Kind.BAN, Ban(records).pack(), now, peer)

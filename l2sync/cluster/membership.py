@@ -90,8 +90,6 @@ class Membership:
         self._taken: set[int] = set()
         self._echoes: dict[int, bytes] = {}
         self._names: dict[int, str] = {}
-        self._told: dict[int, int] = {}
-        """By session: the place in our broadcast stream that the first register said, of those it has yet to answer."""
         self._tries = 0
         self._hello_at: int | None = None
         self._welcome_at: int | None = None
@@ -151,7 +149,7 @@ class Membership:
             f"another name; if the host was copied, delete the copy's state directory as well"
         )
         if (self.active or self.state is SelfState.HELLO) and self._may_refuse(self.hub.name, now):
-            rej = Rej(RejReason.NAME_TAKEN, header.session & 0xFFFFFFFF, text)
+            rej = Rej(RejReason.NAME_TAKEN, header.session & 0xFFFFFFFF, NOID, text)
             self.hub.emit(Kind.REJ, rej.pack())
             self.hub.counters["names_refused"] += 1
             self.hub.events.append(Warned(f"a second node named {self.hub.name!r} tried to join from {newcomer}"))
@@ -174,7 +172,7 @@ class Membership:
         self.hub.counters["banned_heard"] += 1
         if self.active and self._may_refuse(name, now):
             text = f"{name!r} was banned from the cluster on {record.by}; l2sync unban {name} there lets it in again"
-            self.hub.emit(Kind.REJ, Rej(RejReason.BANNED, header.session & 0xFFFFFFFF, text).pack())
+            self.hub.emit(Kind.REJ, Rej(RejReason.BANNED, header.session & 0xFFFFFFFF, NOID, text).pack())
         return True
 
     def _candidate(self, session: int, name: str, nonce: bytes, address: bytes | None, now: int) -> Candidate | None:
@@ -327,8 +325,6 @@ class Membership:
         for at in range(0, max(len(owed), 1), _ECHOES_PER_FRAME):
             echoes = tuple(Echo(s, n) for s, n in owed[at : at + _ECHOES_PER_FRAME])
             self.hub.emit(Kind.REGISTER, Register(self.hub.name, self.hub.nonce, base, echoes).pack())
-        for session, _ in owed:
-            self._told.setdefault(session, base)
         self._register_at = now + self.hub.settings.register_interval if owed else None
 
     def _settle(self, now: int) -> None:
@@ -363,7 +359,6 @@ class Membership:
         if peer.id != header.src:
             self._rename(peer, header.src, now)
         if peer.state is not PeerState.ONLINE:
-            peer.broadcast_in = None
             self._online(peer, message.base, now)
         peer.confirm = True
         self.messenger.owe_ack(peer, header.serial, Kind.REGISTER, now)
@@ -387,7 +382,8 @@ class Membership:
             self._reject_id(header)
             return False
         if holder.state is PeerState.ONLINE:
-            self.hub.emit(Kind.REJ, Rej(RejReason.ID_TAKEN, holder.session & 0xFFFFFFFF, "the id is taken").pack())
+            rej = Rej(RejReason.ID_TAKEN, holder.session & 0xFFFFFFFF, header.src, "the id is taken")
+            self.hub.emit(Kind.REJ, rej.pack())
         self._lose_id(holder, now)
         return True
 
@@ -396,7 +392,7 @@ class Membership:
 
     def _reject_id(self, header: Header) -> None:
         text = f"id {header.src} is taken"
-        self.hub.emit(Kind.REJ, Rej(RejReason.ID_TAKEN, header.session & 0xFFFFFFFF, text).pack())
+        self.hub.emit(Kind.REJ, Rej(RejReason.ID_TAKEN, header.session & 0xFFFFFFFF, header.src, text).pack())
 
     def _yield_id(self, now: int) -> None:
         """Another keeps the id that we took: take the next free one and tell everybody."""
@@ -424,6 +420,7 @@ class Membership:
             self.hub.events.append(Refused(message.text))
         elif (
             message.reason is RejReason.ID_TAKEN
+            and message.id == self.hub.id
             and self.active
             and now - self._registering_since < (self.hub.settings.register_timeout)
         ):
@@ -456,16 +453,14 @@ class Membership:
         self.hub.unanswered.discard(header.session)
         if peer.state is not PeerState.ONLINE:
             self._online(peer, registration.base, now)
+            self.messenger.tell_base(peer, now)
         elif peer.broadcast_in is not None and peer.broadcast_in.jump(registration.base):
             self.offline(peer, "its stream has a gap", now)
             self._online(peer, registration.base, now)
+            self.messenger.tell_base(peer, now)
         elif doubted:
             self.on_meet(peer, now)
         self._settle(now)
-
-    def told_base(self, peer: Peer) -> int:
-        """From which place of our broadcast stream on a peer that we just met expects it."""
-        return self._told.pop(peer.session, peer.owed_base)
 
     def doubts(self, peer: Peer) -> bool:
         """Whether a peer may have forgotten us: it has challenged us, and has not answered our register yet."""
@@ -503,7 +498,10 @@ class Membership:
     # --- being here -------------------------------------------------------------------------------
 
     def _online(self, peer: Peer, base: int, now: int) -> None:
-        peer.broadcast_in = InStream(base)
+        if peer.broadcast_in is None:
+            peer.broadcast_in = InStream(base)
+        else:  # what was answered of it will not be sent again
+            peer.broadcast_in.jump(base)
         peer.state, peer.last_seen, peer.pinged = PeerState.ONLINE, now, False
         self.messenger.meet(peer)
         self.hub.events.append(PeerOnline(peer.id))
@@ -586,7 +584,6 @@ class Membership:
             if peer is not None and peer.state is PeerState.ONLINE:
                 self.offline(peer, "does not answer our register", now)
         self.hub.unanswered.clear()
-        self._told.clear()
         self._register_at = None
         self._settle(now)
 

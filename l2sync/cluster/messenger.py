@@ -10,6 +10,7 @@ from l2sync.frames import (
     PREFIX_SIZE,
     UNICAST,
     Ack,
+    Base,
     Header,
     Kind,
     Registration,
@@ -129,7 +130,15 @@ class Messenger:
         """A pair meets (again): the stream to the peer begins anew, and what it is owed of the other one is fixed."""
         self.hub.epoch += 1
         peer.unicast_next = epoch_start(self.hub.epoch)
-        peer.owed_base = self.hub.broadcast_next
+        queued = [p.seq for p in self._queues.get(None, ()) if peer.session in p.owing]
+        flying = [p.seq for p, _ in self.tracker.by_serial.values() if p.to is None and peer.session in p.owing]
+        peer.owed_base = min(queued + flying, default=self.hub.broadcast_next)
+
+    def tell_base(self, peer: Peer, now: int) -> None:
+        """A peer that has our register may wait for what it is not owed: it was told of an earlier place then, or we
+        have dropped it since, and its debts."""
+        if peer.owed_base:
+            self.send(Kind.BASE, Base(peer.owed_base).pack(), now, peer)
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -137,9 +146,14 @@ class Messenger:
         """A peer's broadcast stream is owed to us from ``base`` on; whether anything was passed over."""
         if peer.broadcast_in is None or not peer.broadcast_in.jump(base):
             return False
-        for kind, message in peer.broadcast_in.advance():
-            self.hub.events.append(Delivered(peer.id, peer.session, kind, message))
+        self.advance(peer)
         return True
+
+    def advance(self, peer: Peer) -> None:
+        """Deliver what is whole now of a peer's broadcast stream."""
+        if peer.broadcast_in is not None:
+            for kind, message in peer.broadcast_in.advance():
+                self.hub.events.append(Delivered(peer.id, peer.session, kind, message))
 
     def accept(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
         """A frame of a stream: answer it, and deliver what is now in order."""

@@ -281,7 +281,8 @@ class RejReason(IntEnum):
 @declared(
     Record(
         "reason" / Choice(RejReason) * "why",
-        "number" / Int32ub * "number of the lock claim that is meant, else 0",
+        "number" / Int32ub * "number of the lock claim that is meant, else the last 32 bits of the session refused",
+        "id" / Int16ub * "the id that is taken, else 0xFFFF",
         "text" / Text * "the reason for people",
     )
 )
@@ -292,6 +293,7 @@ class Rej(Message):
     KIND: ClassVar = Kind.REJ
     reason: RejReason
     number: int
+    id: int
     text: str
 
 

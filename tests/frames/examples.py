@@ -77,7 +77,7 @@ MESSAGES: dict[Kind, frames.AnyBody] = {
         (frames.TreeState(TREE, HALF_DIGEST, 10000, 1, 0xABCD),),
         (frames.KnownKey(1, bytes.fromhex("12345678")),),
     ),
-    Kind.REJ: frames.Rej(frames.RejReason.LOCKED, 9, "html/img is locked by web2"),
+    Kind.REJ: frames.Rej(frames.RejReason.LOCKED, 9, frames.NOID, "html/img is locked by web2"),
     Kind.DIE: frames.Die(frames.DieReason.NAME_TAKEN, "another host is web1"),
     Kind.BYE: frames.Bye("stopped"),
     Kind.DATA: frames.Data(9, 66000, 40, 41, b"a symbol of equal size"),

@@ -102,7 +102,7 @@ bodies = st.one_of(
     ),
     st.builds(frames.Base, unsigned(48)),
     st.builds(frames.Ban, tuples_of(st.tuples(names, st.booleans(), unsigned(64), names))),
-    st.builds(frames.Rej, st.sampled_from(frames.RejReason), unsigned(32), texts),
+    st.builds(frames.Rej, st.sampled_from(frames.RejReason), unsigned(32), unsigned(16), texts),
     st.builds(frames.Die, st.sampled_from(frames.DieReason), texts),
     st.builds(frames.Bye, texts),
     st.builds(frames.Data, unsigned(32), unsigned(24), st.integers(1, 255), unsigned(8), octets),

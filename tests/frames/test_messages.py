@@ -94,7 +94,7 @@ def test_an_unknown_kind_is_refused(kind):
         frames.Ack(0, (), 0, 0, frames.Registration(0, bytes(9))),
         frames.Ping(0, -1, 0, ()),
         frames.Ping(0, 0, 0, (frames.TreeState(0, bytes(15), 0, 0),)),
-        frames.Rej(9, 0, ""),
+        frames.Rej(9, 0, 0, ""),
         frames.Lock(1, 1, 1, 7, ()),
         frames.Lock(1, 1, 1, 1, (bytes(65536),)),
         frames.Lock(1, 1, 1, 1, ("text",)),
