@@ -41,6 +41,8 @@ class ClusterSection(msgspec.Struct, frozen=True):
     key_file: str
     interface: str
     ethertype: Annotated[int, msgspec.Meta(ge=0x0600, le=0xFFFF)] = DEFAULT_ETHERTYPE
+    destination: Literal["broadcast", "multicast"] = "broadcast"
+    """Where frames for all go first; the agent leaves a way that does not work."""
 
 
 class NodeSection(msgspec.Struct, frozen=True):
@@ -99,6 +101,7 @@ _REMEDIES = {
     "cluster.key_file": f'say where the key is, such as key_file = "{DEFAULT_KEY_FILE}"; l2sync keygen makes one',
     "cluster.interface": 'name an Ethernet interface, such as interface = "eth0"',
     "cluster.ethertype": "leave it out, or give a number from 0x0600 to 0xFFFF",
+    "cluster.destination": "choose broadcast or multicast",
     "node": "write it as a table, beginning with [node]",
     "log": "write it as a table, beginning with [log]",
     "node.name": "leave it out to use the host's name, or give one that no other host has",

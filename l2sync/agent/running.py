@@ -13,7 +13,7 @@ import msgspec
 import structlog
 import trio
 
-from l2sync.cluster import BanRecord
+from l2sync.cluster import BanRecord, Way
 from l2sync.disk import Settler, TreeOptions, TreeStore, Watcher
 from l2sync.frames import Keyring
 from l2sync.modtree import ModTree
@@ -114,6 +114,7 @@ async def build(
             registry=load_registry(state_dir),
             rng=rng,
             bans=_bans(state_dir, config.file),
+            destination=Way(config.cluster.destination),
         )
     except BaseException:
         with trio.CancelScope(shield=True):

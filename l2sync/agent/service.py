@@ -15,7 +15,7 @@ import structlog
 import trio
 from msgspec.structs import replace
 
-from l2sync.frames import Keyring
+from l2sync.frames import Keyring, group_address
 from l2sync.link import LinkDown, PacketLink
 
 from .config import Config, load_config
@@ -155,7 +155,7 @@ class Agent:
         told = ""
         while True:
             try:
-                return PacketLink(cluster.interface, cluster.ethertype, tag)
+                return PacketLink(cluster.interface, cluster.ethertype, tag, group_address(tag))
             except LinkDown as down:
                 if told != str(down):
                     told = str(down)

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .view import KeyView, LockView, NodeView, PeerView, StatusView, TreeView
+from .view import KeyView, LockView, NodeView, PeerView, SegmentView, StatusView, TreeView
 
 _TRAFFIC = re.compile(r"(frames|bytes)_(in|out)_(\w+)")
 _DOING = {"apply": "cannot be brought up to date", "read": "cannot be read"}
@@ -18,7 +18,8 @@ _STATE_STYLES = {"online": "green", "in sync": "green", "offline": "red", "pause
 
 def render_status(status: StatusView) -> RenderableType:
     """All of it: the verdict first, then what it rests on."""
-    parts: list[RenderableType] = [_verdict(status), Text(), _node(status.node), Text()]
+    parts: list[RenderableType] = [_verdict(status), Text(), _node(status.node)]
+    parts += [*_segment(status.segment), Text()]
     parts.append(_peers(status.peers) if status.peers else Text("No other node was seen on the segment.", "yellow"))
     parts += _members(status)
     parts += [Text(), _trees(status.trees)]
@@ -43,6 +44,13 @@ def _verdict(status: StatusView) -> Text:
 def _node(node: NodeView) -> Text:
     number = "no id yet" if node.id is None else f"id {node.id}"
     return Text.assemble(("node ", "dim"), (node.name, "bold"), f" ({number}), session {node.session}, {node.version}")
+
+
+def _segment(segment: SegmentView) -> list[Text]:
+    if not segment.way:
+        return []
+    lines = [Text.assemble(("segment ", "dim"), f"{segment.way}, frames of up to {segment.frame:,} bytes")]
+    return lines + [Text(suspicion, "yellow") for suspicion in segment.suspects]
 
 
 def _peers(peers: Iterable[PeerView]) -> Table:

@@ -20,6 +20,8 @@ key_file = {key_file}
 interface = {interface}
 # The EtherType of all frames; the same on every host.
 #ethertype = 0x88B5
+# Where frames for all hosts go first, broadcast or multicast; the agent leaves a way that does not work.
+#destination = "broadcast"
 
 [node]
 # No two hosts may have the same name; the host's own unless given.

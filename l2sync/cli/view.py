@@ -78,6 +78,12 @@ class LockView(msgspec.Struct, frozen=True):
     granted: bool = False
 
 
+class SegmentView(msgspec.Struct, frozen=True):
+    way: str = ""
+    frame: int = 0
+    suspects: tuple[str, ...] = ()
+
+
 class StatusView(msgspec.Struct, frozen=True):
     node: NodeView = NodeView()
     peers: tuple[PeerView, ...] = ()
@@ -87,6 +93,7 @@ class StatusView(msgspec.Struct, frozen=True):
     locks: tuple[LockView, ...] = ()
     counters: dict[str, int] = {}
     bans: tuple[BanView, ...] = ()
+    segment: SegmentView = SegmentView()
 
     def shown(self) -> StatusView:
         """The same with all text as it may be shown on a terminal."""

@@ -24,6 +24,7 @@ from .hub import (
 from .locks import Claim, LockTable
 from .membership import TRANSITIONS, SelfState
 from .settings import ClusterSettings
+from .ways import Way
 
 __all__ = [
     "TRANSITIONS",
@@ -51,4 +52,5 @@ __all__ = [
     "Released",
     "SelfState",
     "Warned",
+    "Way",
 ]

@@ -35,6 +35,7 @@ from .locks import Claim, LockTable
 from .membership import Membership, SelfState
 from .messenger import Messenger
 from .settings import ClusterSettings
+from .ways import Way
 
 _OURS = (Kind.LOCK, Kind.UNLOCKALL, Kind.BAN, Kind.BASE)
 HELD = 0
@@ -45,7 +46,8 @@ class Cluster:
     """Membership, streams, answers and locks of one node.
 
     ``room``: most bytes of a frame's body. ``registry``: names and ids remembered from before. ``rng`` spreads
-    answers in time. Nothing that a peer sends raises: it is counted in ``counters`` and dropped.
+    answers in time. ``destination``: where frames for all go first; ``group``: the multicast address.
+    Nothing that a peer sends raises: it is counted in ``counters`` and dropped.
     """
 
     def __init__(
@@ -60,8 +62,11 @@ class Cluster:
         mtu: int = 0,
         settings: ClusterSettings | None = None,
         bans: Iterable[BanRecord] = (),
+        destination: Way = Way.BROADCAST,
+        group: bytes | None = None,
     ) -> None:
         self.hub = Hub(name, session, nonce, room, rng, settings or ClusterSettings(), dict(registry))
+        self.hub.way, self.hub.group = destination, group
         self.hub.bans = BanList(bans)
         # A later word must have a later stamp, also after all nodes have started anew.
         self.hub.lamport = self.hub.bans.latest()

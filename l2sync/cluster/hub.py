@@ -14,6 +14,7 @@ from .acks import RangeSet, ReplayWindow, RoundTrip
 from .bans import BanList
 from .settings import ClusterSettings
 from .streams import EpochStream, InStream
+from .ways import JOINING, Way
 
 
 class PeerState(Enum):
@@ -65,7 +66,10 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class OutFrame:
-    """A frame to be sealed and sent; ``address`` is the MAC address to send to, None for broadcast."""
+    """A frame to be sealed and sent; ``address`` is the MAC address to send to, None for broadcast.
+
+    Two in succession with one serial are one frame that goes both ways.
+    """
 
     kind: int
     dst: int
@@ -224,6 +228,9 @@ class Hub:
     unanswered: set[int] = field(default_factory=set)
     """Sessions that were or will be told our register, and have not answered it."""
     bans: BanList = field(default_factory=BanList)
+    way: Way = Way.BROADCAST
+    group: bytes | None = None
+    """The cluster's multicast address."""
 
     def accuse(self, peer: Peer, reason: str) -> None:
         """Note that a member did what no member does. Who holds the key may speak in another's name, too."""
@@ -262,9 +269,19 @@ class Hub:
     def emit(self, kind: int, body: bytes, to: Peer | None = None) -> int:
         """Have a frame sent to one peer or to all; returns its serial."""
         serial = self.next_serial()
-        address = None if to is None or to.doubted_at is not None else to.address
-        self.out.append(OutFrame(kind, NOID if to is None else to.id, serial, body, address))
+        if to is not None and to.doubted_at is None and to.address is not None:
+            self.out.append(OutFrame(kind, to.id, serial, body, to.address))
+            return serial
+        target = NOID if to is None else to.id
+        certain = to is None and kind not in JOINING
+        self.out += [OutFrame(kind, target, serial, body, address) for address in self.to_all(certain)]
         return serial
+
+    def to_all(self, certain: bool = True) -> tuple[bytes | None, ...]:
+        """Addresses (None: broadcast) by which a frame reaches all; not ``certain``: by whatever way they hear."""
+        if self.group is None or self.way is Way.BROADCAST:
+            return (None,)
+        return (self.group,) if certain else (None, self.group)
 
     def doubt(self, peer: Peer, now: int) -> None:
         """Send to all for a while what is meant for this peer: whoever says frames with its source address can make

@@ -51,7 +51,7 @@ from .membership import (
     Welcome,
 )
 from .messages import MESSAGES, AnyBody, parse_message
-from .sealing import KEY_SIZE, Keyring, cluster_tag, format_key, key_check, load_keys
+from .sealing import KEY_SIZE, Keyring, cluster_tag, format_key, group_address, key_check, load_keys
 from .stream import (
     MAX_MESSAGE,
     MORE,
@@ -151,6 +151,7 @@ __all__ = [
     "cluster_tag",
     "format_key",
     "fragment",
+    "group_address",
     "key_check",
     "load_keys",
     "pack_data",

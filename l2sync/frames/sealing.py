@@ -26,6 +26,11 @@ def cluster_tag(name: str) -> bytes:
     return blake3(b"l2sync cluster" + name.encode()).digest()[:4]
 
 
+def group_address(tag: bytes) -> bytes:
+    """The multicast MAC address of the cluster with this tag: locally administered (IEEE 802, 8.2), a group's."""
+    return b"\x03\x4c" + tag
+
+
 class Keyring:
     """The keys of one cluster, and the ciphers of the sessions met so far."""
 

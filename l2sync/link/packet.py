@@ -29,6 +29,8 @@ _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _SOL_PACKET = 263
 _PACKET_STATISTICS = 6
+_PACKET_ADD_MEMBERSHIP = 1
+_PACKET_MR_MULTICAST = 0
 _PACKET_IGNORE_OUTGOING = 23
 _SIOCGIFFLAGS = 0x8913
 _SIOCGIFMTU = 0x8921
@@ -41,11 +43,14 @@ _FULL = frozenset({errno.EAGAIN, errno.ENOBUFS})
 class PacketLink:
     """A port on the segment behind `interface`, for frames of one cluster. Needs CAP_NET_RAW.
 
+    ``group``: a multicast address (6 bytes) to listen to besides broadcast and the port's own.
+
     Raises LinkDown when the interface is missing or down, PermissionError without the capability.
     """
 
-    def __init__(self, interface: str, ethertype: int, cluster_tag: bytes) -> None:
+    def __init__(self, interface: str, ethertype: int, cluster_tag: bytes, group: bytes | None = None) -> None:
         self.interface = interface
+        self.group = group
         self.ethertype = ethertype
         self._program = assemble(instructions(ethertype, cluster_tag))
         self._broadcast_header = b""
@@ -173,6 +178,8 @@ class PacketLink:
             _set_buffer(raw, _SO_SNDBUFFORCE, socket.SO_SNDBUF, SEND_BUFFER)
             raw.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
             raw.bind((self.interface, self.ethertype))
+            if self.group is not None:
+                _join(raw, self.interface, self.group)
             flags = _ask_interface(raw, self.interface, _SIOCGIFFLAGS)
             if not struct.unpack_from("=H", flags)[0] & _IFF_UP:
                 raise LinkDown(self.interface, "the interface is down")
@@ -219,6 +226,12 @@ def _attach_filter(raw: socket.socket, program: bytes) -> None:
     raw.setsockopt(
         socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
     )
+
+
+def _join(raw: socket.socket, interface: str, group: bytes) -> None:
+    # struct packet_mreq: index, type, length of the address, address. It ends with the socket.
+    request = struct.pack("=iHH8s", socket.if_nametoindex(interface), _PACKET_MR_MULTICAST, len(group), group)
+    raw.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
 
 
 def _set_buffer(raw: socket.socket, forced: int, plain: int, size: int) -> None:

@@ -39,6 +39,10 @@ class Rules:
     port_queue: int = 256 << 10
     """Bytes that may wait in the switch for one receiver; beyond, they are dropped."""
     mtu: int = 1500
+    broadcast_limit: int | None = None
+    """Frames per second to everybody that the switch lets through, from all ports together; 0: none; None: all."""
+    multicast_limit: int | None = None
+    """The same of frames to a group's address."""
     pad: bool = True
     """Short payloads arrive padded, as from a real interface."""
 
@@ -54,6 +58,25 @@ class _Port:
     receiving_until: int = 0
     bytes_out: int = 0
     bytes_in: int = 0
+    largest: int | None = None
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """A limit on frames: tokens that come back with time, at most a twentieth of a second's, or five."""
+
+    tokens: float = 5.0
+    filled: int = 0
+
+    def takes(self, limit: int | None, now: int) -> bool:
+        if limit is None:
+            return True
+        gained = (now - self.filled) * limit / 1e9
+        self.tokens, self.filled = min(self.tokens + gained, max(5.0, limit / 20)) if limit else 0.0, now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
 
 
 @dataclass(slots=True)
@@ -76,7 +99,8 @@ class SimulatedSegment:
     def __init__(self, rng: Random, rules: Rules | None = None) -> None:
         self.rules = rules or Rules()
         self.counters: Counter[str] = Counter()
-        """sent, refused, delivered, lost, duplicated, cut, down, overflowed, filtered (frames); bytes (on the wire)."""
+        """sent, refused, delivered, lost, duplicated, cut, down, overflowed, filtered, throttled, too_large (frames);
+        bytes (on the wire)."""
         self.drop_when: Callable[[int, int, bytes], bool] | None = None
         """Asked for each frame and receiver (source port, receiving port, payload): True loses it there."""
         self._rng = rng
@@ -85,6 +109,7 @@ class SimulatedSegment:
         self._cuts: set[tuple[int, int]] = set()
         self._events: list[tuple[int, int, _Crossing]] = []
         self._order = 0
+        self._broadcasts, self._multicasts = _Bucket(), _Bucket()
 
     # Ports and rules
 
@@ -112,8 +137,12 @@ class SimulatedSegment:
         """Change some rules for frames sent from now on."""
         self.rules = replace(self.rules, **changes)  # type: ignore[arg-type]
 
-    def set_port(self, port: int, *, rate: int | None = None, loss: float | None = None) -> None:
-        """Give one port its own rate, and its own loss of what it receives; None returns to the segment's rules."""
+    def set_port(
+        self, port: int, *, rate: int | None = None, loss: float | None = None, largest: int | None = None
+    ) -> None:
+        """Give one port its own rate, its own loss of what it receives, and the largest payload that reaches it (the
+        others are lost silently); None returns to the segment's rules."""
+        self._ports[port].largest = largest
         self._ports[port].rate = rate
         self._ports[port].loss = loss
 
@@ -170,6 +199,9 @@ class SimulatedSegment:
         self.counters["bytes"] += size
         if rules.pad and len(payload) < MINIMUM_PAYLOAD:
             payload = payload.ljust(MINIMUM_PAYLOAD, b"\0")
+        if not self._lets_through(address, now):
+            self.counters["throttled"] += 1
+            return True
         for receiver in self._receivers(port, address):
             self._cross(port, receiver, payload, sender.sending_until)
         return True
@@ -194,8 +226,14 @@ class SimulatedSegment:
                 self._enqueue(crossing, receiver, when)
         return delivered
 
-    def _receivers(self, source: int, address: bytes | None) -> Iterable[int]:
+    def _lets_through(self, address: bytes | None, now: int) -> bool:
         if address is None:
+            return self._broadcasts.takes(self.rules.broadcast_limit, now)
+        return not address[0] & 1 or self._multicasts.takes(self.rules.multicast_limit, now)
+
+    def _receivers(self, source: int, address: bytes | None) -> Iterable[int]:
+        if address is None or address[0] & 1:
+            # A group's address: a switch that knows nobody of the group floods it.
             return (port for port in range(len(self._ports)) if port != source)
         port = self._by_mac.get(address)
         return () if port is None or port == source else (port,)
@@ -204,6 +242,9 @@ class SimulatedSegment:
         rules, rng, receiver = self.rules, self._rng, self._ports[port]
         if receiver.down:
             self.counters["down"] += 1
+            return
+        if receiver.largest is not None and len(payload) > receiver.largest:
+            self.counters["too_large"] += 1
             return
         if (source, port) in self._cuts:
             self.counters["cut"] += 1

@@ -27,6 +27,7 @@ from l2sync.cluster import (
     RegistryChanged,
     Released,
     Warned,
+    Way,
 )
 from l2sync.frames import (
     DATA_OVERHEAD,
@@ -50,6 +51,7 @@ from l2sync.frames import (
     TreeState,
     Updtree,
     Want,
+    group_address,
     parse_data,
     parse_header,
     unpack_updtree,
@@ -111,6 +113,7 @@ class Node:
         settings: NodeSettings | None = None,
         cluster_settings: ClusterSettings | None = None,
         bans: Iterable[BanRecord] = (),
+        destination: Way = Way.BROADCAST,
     ) -> None:
         chosen = settings or NodeSettings()
         room = mtu - OVERHEAD
@@ -125,6 +128,8 @@ class Node:
             mtu=mtu,
             settings=cluster_settings,
             bans=bans,
+            destination=destination,
+            group=group_address(keyring.tag),
         )
         self.keys_changed()
         shared = {setup.name: SharedTree(setup, chosen) for setup in trees}
@@ -327,9 +332,10 @@ class Node:
     def _send_data(self, bodies: list[bytes]) -> None:
         cluster, seal, emit = self.cluster, self.keyring.seal, self.ctx.effects.append
         source, session = cluster.source_id, cluster.session
+        (address,) = cluster.hub.to_all()
         for body in bodies:
             frame = seal(Kind.DATA, source, NOID, session, cluster.next_serial(), body)
-            emit(Send(frame, None))
+            emit(Send(frame, address))
             self.counters["bytes_out_data"] += len(frame)
         self.counters["frames_out_data"] += len(bodies)
 

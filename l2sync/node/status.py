@@ -97,6 +97,15 @@ class LockInfo(msgspec.Struct, frozen=True):
     granted: bool
 
 
+class SegmentInfo(msgspec.Struct, frozen=True):
+    """How this node's frames for all reach all: ``way``; the largest ``frame`` in use, in bytes behind Ethernet's
+    header; and what is suspected of the segment, in words."""
+
+    way: str = "broadcast"
+    frame: int = 0
+    suspects: tuple[str, ...] = ()
+
+
 class Status(msgspec.Struct, frozen=True):
     """All of it; ``reasons`` says in words why the node is not in sync."""
 
@@ -108,3 +117,4 @@ class Status(msgspec.Struct, frozen=True):
     locks: tuple[LockInfo, ...]
     counters: dict[str, int]
     bans: tuple[BanInfo, ...] = ()
+    segment: SegmentInfo = SegmentInfo()

@@ -7,7 +7,7 @@ from itertools import islice
 
 from l2sync import __version__
 from l2sync.cluster import Peer, PeerState
-from l2sync.frames import NOID
+from l2sync.frames import NOID, OVERHEAD
 from l2sync.modtree import ROOT, TreePath, covers
 
 from .context import Context
@@ -15,7 +15,7 @@ from .offering import Offering
 from .receiving import Receiving
 from .reconcile import Reconciler
 from .requests import Requests
-from .status import BanInfo, FailureInfo, LockInfo, NodeInfo, PeerInfo, Status, TreeInfo, key_infos
+from .status import BanInfo, FailureInfo, LockInfo, NodeInfo, PeerInfo, SegmentInfo, Status, TreeInfo, key_infos
 from .tree import SharedTree, text
 
 _FAILING_TOLD = 100
@@ -54,6 +54,7 @@ class Telling:
                 __version__,
                 key_infos(self.ctx.cluster.membership.keys),
             ),
+            segment=self._segment(),
             bans=tuple(BanInfo(r.name, r.by) for r in self.ctx.cluster.hub.bans.records() if r.banned),
             peers=tuple(self._peer_info(p, now) for _, p in sorted(self.ctx.cluster.peers.items())),
             trees=trees,
@@ -62,6 +63,10 @@ class Telling:
             locks=tuple(self.locks()),
             counters=dict(sorted(counters.items())),
         )
+
+    def _segment(self) -> SegmentInfo:
+        hub = self.ctx.cluster.hub
+        return SegmentInfo(hub.way.value, hub.room + OVERHEAD)
 
     def _reasons(self, refused: str | None) -> list[str]:
         if refused is not None:

@@ -12,6 +12,7 @@ from l2sync.link import Link, LinkDown, PacketLink, Received, Rules, SimulatedLi
 
 ETHERTYPE = 0x88B5
 TAG = b"\x01\x02\x03\x04"
+GROUP = b"\x03\x4c" + TAG
 
 
 def payload(number: int, size: int = 100, tag: bytes = TAG) -> bytes:
@@ -95,7 +96,7 @@ class PacketBench(Bench):
 
     def open(self, index: int, tag: bytes = TAG) -> PacketLink:
         with self.lab.hosts[index].entered():
-            return PacketLink(INTERFACE, ETHERTYPE, tag)
+            return PacketLink(INTERFACE, ETHERTYPE, tag, GROUP)
 
     def collect(self, index: int, count: int) -> list[Received]:
         link, received = self.links[index], list[Received]()

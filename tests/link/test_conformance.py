@@ -5,11 +5,18 @@ from __future__ import annotations
 import pytest
 
 from l2sync.link import FrameTooLong, LinkDown
-from tests.link.harness import Bench, is_down, payload, reopen
+from tests.link.harness import GROUP, Bench, is_down, payload, reopen
 
 
 def test_a_broadcast_reaches_everybody_but_its_sender(bench: Bench) -> None:
     assert bench.links[0].send(payload(7))
+    for index in (1, 2):
+        assert bench.collect(index, 1) == [(payload(7), bench.links[0].mac)]
+    assert bench.collect(0, 0) == []
+
+
+def test_a_frame_to_the_group_reaches_everybody_but_its_sender(bench: Bench) -> None:
+    assert bench.links[0].send(payload(7), GROUP)
     for index in (1, 2):
         assert bench.collect(index, 1) == [(payload(7), bench.links[0].mac)]
     assert bench.collect(0, 0) == []

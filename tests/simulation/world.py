@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from l2sync.cluster import BanRecord
+from l2sync.cluster import BanRecord, Way
 from l2sync.frames import Keyring
 from l2sync.link import Rules, SimulatedSegment
 from l2sync.modtree import TreePath, covers
@@ -35,6 +35,8 @@ class Host:
     answers: dict[int, Answer] = field(default_factory=dict)
     notes: list[Notify] = field(default_factory=list)
     life: int = 0
+    mtu: int | None = None
+    """Of its interface, where it is not the segment's."""
     wall: int | None = None
     """The time of day at the world's beginning, in seconds since 1970; None: its agent is never told."""
 
@@ -47,6 +49,7 @@ class World:
         self.now = SECOND
         self.segment = SimulatedSegment(Random(seed + 1), rules or Rules())
         self.disk_delay = disk_delay
+        self.destination = Way.BROADCAST
         self.hosts: list[Host] = []
         self._ports: dict[int, Host] = {}
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
@@ -73,9 +76,10 @@ class World:
                 nonce=self.rng.randbytes(8),
                 trees=[host.disk.setup()],
                 keyring=Keyring("sim", {1: KEY}, 1),
-                mtu=1500,
+                mtu=host.mtu or self.segment.rules.mtu,
                 registry=host.registry,
                 bans=host.bans,
+                destination=self.destination,
                 rng=Random(self.rng.getrandbits(32)),
             )
             if host.wall is not None:
@@ -208,4 +212,3 @@ class World:
         """Whether all running hosts' disks hold the same."""
         trees = [host.disk.tree() for host in self.running()]
         return all(tree == trees[0] for tree in trees)
-
