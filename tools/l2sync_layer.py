@@ -44,6 +44,11 @@ KINDS = {
     18: "decision",
     19: "ban",
     20: "base",
+    21: "probe",
+    22: "probed",
+    23: "tally",
+    24: "chain",
+    25: "part",
 }
 
 

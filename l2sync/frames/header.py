@@ -47,6 +47,11 @@ class Kind(IntEnum):
     DECISION = 18
     BAN = 19
     BASE = 20
+    PROBE = 21
+    PROBED = 22
+    TALLY = 23
+    CHAIN = 24
+    PART = 25
 
 
 HEADER = Struct(

@@ -6,6 +6,7 @@ from .errors import RemoteError
 from .header import Kind
 from .inquiry import Query, Report
 from .membership import Ack, Ban, Base, Bye, Die, Hello, Ping, Register, Rej, Welcome
+from .reach import Chain, Part, Probe, Probed, Tally
 from .updtree import Updtree
 
 AnyBody = (
@@ -29,6 +30,11 @@ AnyBody = (
     | Decision
     | Ban
     | Base
+    | Probe
+    | Probed
+    | Tally
+    | Chain
+    | Part
 )
 
 MESSAGES: dict[Kind, type[AnyBody]] = {
@@ -52,6 +58,11 @@ MESSAGES: dict[Kind, type[AnyBody]] = {
     Kind.DECISION: Decision,
     Kind.BAN: Ban,
     Kind.BASE: Base,
+    Kind.PROBE: Probe,
+    Kind.PROBED: Probed,
+    Kind.TALLY: Tally,
+    Kind.CHAIN: Chain,
+    Kind.PART: Part,
 }
 
 

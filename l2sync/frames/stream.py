@@ -24,6 +24,7 @@ STREAMED = frozenset(
         Kind.DECISION,
         Kind.BAN,
         Kind.BASE,
+        Kind.CHAIN,
     }
 )
 """The kinds whose bodies begin with a prefix."""

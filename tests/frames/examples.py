@@ -97,6 +97,11 @@ MESSAGES: dict[Kind, frames.AnyBody] = {
     Kind.DECISION: frames.Decision(TREE, frames.Verdict.ASKED, 97, 100, "html (96 entries), index.html"),
     Kind.BAN: frames.Ban((("web7", True, 1235, "web1"),)),
     Kind.BASE: frames.Base(26),
+    Kind.PROBE: frames.Probe(3, frames.Lane.BROADCAST, frames.Asking.SIZE, bytes(20)),
+    Kind.PROBED: frames.Probed(((PEER_SESSION & 0xFFFFFFFF, 3, 1500),)),
+    Kind.TALLY: frames.Tally(3, 4000, 1500, 24, 2, 23),
+    Kind.CHAIN: frames.Chain(6),
+    Kind.PART: frames.Part(int(Kind.DATA), 4321, 0, 2, b"the first half"),
     Kind.DONE: frames.Done(9, frames.Stage.COMMITTED, ((b"html/img", "no space left on device"),)),
 }
 
@@ -106,6 +111,8 @@ _PLACE = {
     Kind.WANT: (0, 5),
     Kind.REPORT: (0, 5),
     Kind.BASE: (0, 5),
+    Kind.TALLY: (0, 5),
+    Kind.CHAIN: (0, 5),
     Kind.ACK: (0, 5),
     Kind.REJ: (0, 5),
     Kind.REPAIR: (0, 5),
@@ -120,6 +127,7 @@ _STREAM = {
     Kind.DECISION: (25, 0),
     Kind.BAN: (24, 0),
     Kind.BASE: (0, frames.UNICAST),
+    Kind.CHAIN: (1, frames.UNICAST),
 }
 
 

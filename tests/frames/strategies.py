@@ -101,6 +101,13 @@ bodies = st.one_of(
         tuples_of(st.builds(frames.KnownKey, unsigned(8), exactly(4))),
     ),
     st.builds(frames.Base, unsigned(48)),
+    st.builds(
+        frames.Probe, unsigned(32), st.sampled_from(frames.Lane), st.sampled_from(frames.Asking), st.binary(max_size=40)
+    ),
+    st.builds(frames.Probed, tuples_of(st.tuples(unsigned(32), unsigned(32), unsigned(16)))),
+    st.builds(frames.Tally, unsigned(32), unsigned(48), *[unsigned(16)] * 4),
+    st.builds(frames.Chain, unsigned(16)),
+    st.builds(frames.Part, unsigned(8), unsigned(48), unsigned(8), st.integers(2, frames.MOST_PARTS), octets),
     st.builds(frames.Ban, tuples_of(st.tuples(names, st.booleans(), unsigned(64), names))),
     st.builds(frames.Rej, st.sampled_from(frames.RejReason), unsigned(32), unsigned(16), texts),
     st.builds(frames.Die, st.sampled_from(frames.DieReason), texts),

@@ -46,11 +46,15 @@ def test_declaration_and_faster_twin_refuse_the_same_bytes(message, data):
     assert outcome(cls.parse, bytes(body)) == outcome(cls.parse_declared, bytes(body))
 
 
+ENDLESS = {frames.Data: 9, frames.Probe: 6, frames.Part: 9}
+"""Messages that are read to the end of the body, and how much comes before."""
+
+
 @pytest.mark.parametrize("message", TWINNED, ids=lambda message: type(message).__name__)
 def test_a_message_cut_short_anywhere_is_malformed(message):
     body = message.pack()
     # What is read to the end of the body is not cut short by ending earlier.
-    shortest_whole = 9 if isinstance(message, frames.Data) else len(body)
+    shortest_whole = next((size for kind, size in ENDLESS.items() if isinstance(message, kind)), len(body))
     for size in range(shortest_whole):
         with pytest.raises(RemoteError, match="malformed"):
             type(message).parse(body[:size])
@@ -58,7 +62,7 @@ def test_a_message_cut_short_anywhere_is_malformed(message):
 
 @pytest.mark.parametrize("message", TWINNED, ids=lambda message: type(message).__name__)
 def test_bytes_left_over_are_malformed(message):
-    if not isinstance(message, frames.Data):
+    if not isinstance(message, tuple(ENDLESS)):
         with pytest.raises(RemoteError, match="malformed"):
             type(message).parse(message.pack() + b"\0")
 
@@ -113,6 +117,11 @@ def test_an_unknown_kind_is_refused(kind):
         frames.Piece(b"", b"", 0, ((16, bytes(16)),), ()),
         frames.Entries(True, 0, ("text",)),
         frames.StreamPrefix(0, 4),
+        frames.Probe(1, 3, 0),
+        frames.Probed(((1, 2, 65536),)),
+        frames.Chain(65536),
+        frames.Part(12, 0, 0, 1, b""),
+        frames.Part(12, 0, 0, 65, b""),
     ],
     ids=repr,
 )

@@ -89,5 +89,5 @@ def test_empty_fragments_without_end_are_malformed():
 
 
 def test_kinds_that_are_waited_for_in_order_are_streamed():
-    streamed = {"UPDTREE", "LOCK", "UNLOCKALL", "WANT", "DONE", "QUERY", "REPORT", "DECISION", "BAN", "BASE"}
+    streamed = {"UPDTREE", "LOCK", "UNLOCKALL", "WANT", "DONE", "QUERY", "REPORT", "DECISION", "BAN", "BASE", "CHAIN"}
     assert {kind.name for kind in frames.STREAMED} == streamed
