@@ -55,7 +55,7 @@ bool online[N * N], stale[N * N], doubt[N * N], waiting[N * N], answered[N * N];
 byte taken[N * N];        /* items of j's stream that i has delivered */
 byte known[N * N];        /* stamp of j's claim in i's table, or NONE */
 byte until[N * N];        /* how far i must hear j before j's answer counts */
-byte base[N * N];         /* from where on j is owed i's stream */
+byte base[N * N];         /* from where on j is owed i's stream: from the challenge on, if it came before they meet */
 /* frames on their way from j to i; 0: none */
 byte enrol[N * N], confirm[N * N];
 bool challenge[N * N];
@@ -109,7 +109,7 @@ inline tell(i) {
 inline meet(i, j, from) {
     if :: !placed[at(i,j)] -> placed[at(i,j)] = true; challenge[at(i,j)] = false :: else fi;
     online[at(i,j)] = true; stale[at(i,j)] = false; taken[at(i,j)] = from;
-    base[at(i,j)] = next[i];
+    if :: !doubt[at(i,j)] -> base[at(i,j)] = next[i] :: else fi;
     tell(i)
 }
 
@@ -118,6 +118,7 @@ inline part(i, j) {
 #ifndef FAULT_GONE_HOLDS
     known[at(i,j)] = NONE;
 #endif
+    base[at(i,j)] = next[i];
     answers_end(i, j)
 }
 
@@ -250,7 +251,8 @@ end:
     :: atomic { calm && lost(i, j) && !fresh[i] && !down[i] && !down[j] && !challenge[at(j,i)] && !doubt[at(j,i)] ->
         challenge[at(j,i)] = true; printf("MOVE challenge %d %d\n", i, j); shown }
     :: atomic { calm && challenge[at(i,j)] ->
-        challenge[at(i,j)] = false; printf("MOVE challenged %d %d\n", i, j); doubt[at(i,j)] = true; shown }
+        challenge[at(i,j)] = false; printf("MOVE challenged %d %d\n", i, j);
+        if :: lost(i, j) && !doubt[at(i,j)] -> base[at(i,j)] = next[i] :: else fi; doubt[at(i,j)] = true; shown }
     :: atomic { calm && doubt[at(i,j)] && !down[j] && !enrol[at(j,i)] && !confirm[at(i,j)] ->
         enrol[at(j,i)] = next[i] + 1; printf("MOVE register %d %d\n", i, j); shown }
     :: atomic { calm && enrol[at(i,j)] -> take_register(i, j); shown }
