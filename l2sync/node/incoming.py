@@ -47,6 +47,8 @@ class Incoming:
     told: int = 0
     """Bytes of all entries, as they came."""
     complete_list: bool = False
+    ready: bool = False
+    """The disk has staged what it had, and said what it lacks."""
     baseless: list[TreePath] = field(default_factory=list)
     """Whose entries were told as changes of what is not known here: the list cannot be read."""
     staged: bool = False
@@ -88,20 +90,23 @@ class Incoming:
         return last
 
     def tabulate(self) -> tuple[Chunk, ...]:
-        """Number the batch's chunks as its origin does."""
-        self.table = chunk_table(self.entries)
-        return tuple(self.table.chunks)
+        """Number the batch's chunks as its origin does; from now on its data is taken."""
+        table = self.table = chunk_table(self.entries)
+        needed = {table.index[chunk.hash] for entry in self.relevant for chunk in entry.chunk_list()}
+        self.assembler = Assembler(self.number, table, needed)
+        return tuple(table.chunks)
 
     def prepared(self, missing: tuple[int, ...], failed: Mapping[TreePath, str]) -> None:
-        """The disk has staged what it had; the rest must come from the segment."""
-        assert self.table is not None
+        """The disk has staged what it had; the rest must come from the segment, if it has not yet."""
+        assert self.assembler is not None
         self.failed.update(failed)
-        self.assembler = Assembler(self.number, self.table, missing)
+        self.assembler.narrow(missing)
+        self.ready = True
 
     def feed(
         self, serial: int, generation: int, k: int, symbol: int, payload: bytes, now: int
     ) -> list[tuple[int, bytes]]:
-        """Take one symbol; the chunks that it completes. Symbols that come before the disk is ready wait, a few."""
+        """Take one symbol; the chunks that it completes. Symbols that come before all entries have wait, a few."""
         if self.assembler is None:
             if len(self.early) < _MOST_EARLY:
                 self.early.append((serial, generation, k, symbol, payload))
@@ -137,5 +142,5 @@ class Incoming:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing more is needed from the segment."""
-        return self.assembler is not None and self.assembler.complete
+        """Whether the disk has been asked, and nothing more is needed from the segment."""
+        return self.ready and self.assembler is not None and self.assembler.complete

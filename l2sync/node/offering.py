@@ -216,7 +216,7 @@ class Offering:
         frames = batch.broadcaster.next_frames(now, budget, first, new_data)
         if frames:
             self._send_data(frames)
-            self.pacer.on_sent(first + len(frames) - 1, len(frames), sum(map(len, frames)))
+            self.pacer.on_sent(batch.number, first + len(frames) - 1, len(frames), sum(map(len, frames)))
             self._read(batch)
 
     def next_deadline(self) -> int | None:

@@ -83,6 +83,9 @@ class Receiving:
         chunks = batch.tabulate()
         if batch.relevant:
             self.ctx.emit(Prepare(shared.name, batch.key, batch.relevant, chunks))
+            # The disk may be at the batch before for long: what comes meanwhile is kept for it.
+            if early := batch.feed_early(now):
+                self._store(batch, early, now)
         else:
             batch.prepared((), {})
             self._staged(batch, now)
@@ -144,13 +147,10 @@ class Receiving:
     def prepared(self, event: Prepared, now: int) -> None:
         """The disk says what is missing: ask for it once."""
         batch = self.batches.get(event.key)
-        if batch is None or batch.assembler is not None:
+        if batch is None or batch.ready:
             return
         batch.prepared(event.missing, event.failed)
-        chunks = batch.feed_early(now)
-        if chunks:
-            self._store(batch, chunks, now)
-        elif batch.complete:
+        if batch.complete:
             self._staged(batch, now)
         if not batch.complete:
             # Little that is new comes by itself: to ask for it would have all receivers wake the origin for nothing.
@@ -338,7 +338,7 @@ class Receiving:
             if batch.assembler is not None and not batch.staged:
                 self._report_reception(batch, now)
                 # The origin may have closed a generation that did not reach us: ask by chunk, not by symbol.
-                if now >= self._want_due(batch):
+                if batch.ready and now >= self._want_due(batch):
                     self.want(batch)
             idle = now - self._touched.get(batch.key, now)
             if batch.released and not batch.staged and idle > self.ctx.settings.late_timeout:
@@ -380,9 +380,8 @@ class Receiving:
         for batch in self.batches.values():
             if batch.assembler is not None and not batch.staged:
                 report = batch.assembler.next_deadline()
-                want = self._want_due(batch)
-                at = want if report is None else min(report, want)
-                due = at if due is None else min(due, at)
+                want = self._want_due(batch) if batch.ready else None
+                due = min((at for at in (due, report, want) if at is not None), default=None)
         return due
 
     def tell_time(self, now: int) -> None:

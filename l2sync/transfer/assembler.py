@@ -44,6 +44,10 @@ class Assembler:
         """Whether every chunk is here."""
         return not self._missing
 
+    def narrow(self, missing: Iterable[int]) -> None:
+        """Only these chunks are needed, and those of them not that are here."""
+        self._missing.intersection_update(missing)
+
     def missing_ranges(self) -> list[tuple[int, int]]:
         """Chunks not here yet."""
         return ranges_of(sorted(self._missing))

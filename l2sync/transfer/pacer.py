@@ -19,6 +19,8 @@ MS = 1_000_000
 SECOND = 1_000_000_000
 _LOOK_AGAIN = 5 * MS
 _LEAST_SPENT = 4096
+_BATCHES = 16
+"""Of so many, the last ones that were sent or told of, it is known how far they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +38,49 @@ class PacerSettings:
 
 
 @dataclass(slots=True)
+class _Sent:
+    """Frames of one batch that went out: the last serial of each run, and how many they were by then."""
+
+    serials: list[int] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+
+    def add(self, last_serial: int, frames: int) -> None:
+        self.serials.append(last_serial)
+        self.counts.append(frames + (self.counts[-1] if self.counts else 0))
+        if len(self.serials) > 8192:
+            del self.serials[:4096], self.counts[:4096]
+
+    def until(self, serial: int) -> int:
+        at = bisect_right(self.serials, serial)
+        return self.counts[at - 1] if at else 0
+
+
+@dataclass(slots=True)
 class _Receiver:
-    serial: int = 0
+    """What one receiver has told. A round adds up what was sent, and what came, between reports of the same batch.
+
+    Neither what comes before the first report of a batch counts, nor what comes after the last: of the end of a batch
+    nobody reports, since who has all of it has said so, and it would pass for lost.
+    """
+
     seen: int = 0
-    frames: int = 0
-    symbols: int = 0
-    by_batch: dict[int, int] = field(default_factory=dict)
-    round_start: int = 0
-    round_frames: int = 0
-    round_symbols: int = 0
+    by_batch: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    """Frames sent until the last report of a batch, symbols that had come, and when it came."""
+    sent: int = 0
+    got: int = 0
+    elapsed: int = 0
     behind_since: int | None = None
     heard: int = 0
 
-    def count(self, batch: int, symbols: int) -> None:
-        """Add up what arrived over all batches, of which each report tells one."""
-        before = self.by_batch.get(batch, 0)
-        if symbols > before:
-            self.symbols += symbols - before
-            self.by_batch[batch] = symbols
-        while len(self.by_batch) > 16:
+    def count(self, batch: int, frames: int, symbols: int, now: int) -> None:
+        """Add up what a report tells of one batch."""
+        before = self.by_batch.pop(batch, None)
+        self.by_batch[batch] = frames, symbols, now
+        if before is not None and symbols >= before[1]:
+            self.sent += max(0, frames - before[0])
+            self.got += symbols - before[1]
+            self.elapsed += now - before[2]
+        while len(self.by_batch) > _BATCHES:
             del self.by_batch[next(iter(self.by_batch))]
 
 
@@ -70,7 +96,8 @@ class Pacer:
     _tokens: float = 0.0
     _filled: int | None = None
     _serials: list[int] = field(default_factory=list)
-    _totals: list[tuple[int, int]] = field(default_factory=list)
+    _totals: list[int] = field(default_factory=list)
+    _by_batch: dict[int, _Sent] = field(default_factory=dict)
     _receivers: dict[int, _Receiver] = field(default_factory=dict)
     _losses: deque[float] = field(default_factory=lambda: deque(maxlen=16))
     _lagging: set[int] = field(default_factory=set)
@@ -84,22 +111,27 @@ class Pacer:
     def __post_init__(self) -> None:
         self.rate = float(self.settings.first_rate)
 
-    def on_sent(self, last_serial: int, frames: int, size: int) -> None:
-        """Frames went out, the last one under this serial."""
+    def on_sent(self, batch: int, last_serial: int, frames: int, size: int) -> None:
+        """Frames of a batch went out, the last one under this serial."""
         self.sent_bytes += size
         self.sent_frames += frames
         self._tokens -= size
         self._ready_at = self._refilled()
         self._serials.append(last_serial)
-        self._totals.append((self.sent_bytes, self.sent_frames))
+        self._totals.append(self.sent_bytes)
         if len(self._serials) > 8192:
             del self._serials[:4096], self._totals[:4096]
+        sent = self._by_batch.pop(batch, None) or _Sent()
+        self._by_batch[batch] = sent
+        sent.add(last_serial, frames)
+        while len(self._by_batch) > _BATCHES:
+            del self._by_batch[next(iter(self._by_batch))]
 
     def begin(self, peer: int, now: int) -> None:
         """A receiver starts to be served: it is not behind yet."""
         receiver = self._receivers.setdefault(peer, _Receiver())
         if receiver.seen < self.sent_bytes and now - receiver.heard > self.settings.patience:
-            receiver.seen, receiver.frames, receiver.behind_since = self.sent_bytes, self.sent_frames, None
+            receiver.seen, receiver.behind_since = self.sent_bytes, None
             receiver.heard = now
 
     def forget(self, peer: int) -> None:
@@ -115,21 +147,17 @@ class Pacer:
         self._ready_at = min(self._ready_at, max(now, self._refilled()))
         at = bisect_right(self._serials, report.last_serial)
         if at:
-            receiver.seen, frames = max(receiver.seen, self._totals[at - 1][0]), self._totals[at - 1][1]
-            receiver.frames = max(receiver.frames, frames)
-        receiver.count(report.batch, report.symbols)
-        if not receiver.round_start:
-            receiver.round_start = now
-            receiver.round_frames, receiver.round_symbols = receiver.frames, receiver.symbols
+            receiver.seen = max(receiver.seen, self._totals[at - 1])
+        sent = self._by_batch.get(report.batch)
+        if sent is None:
             return
-        if now - receiver.round_start < self.settings.round or peer in self._lagging:
+        receiver.count(report.batch, sent.until(report.last_serial), report.symbols, now)
+        if receiver.elapsed < self.settings.round or peer in self._lagging:
             return
-        sent = receiver.frames - receiver.round_frames
-        got = receiver.symbols - receiver.round_symbols
-        elapsed = now - receiver.round_start
-        receiver.round_start, receiver.round_frames, receiver.round_symbols = now, receiver.frames, receiver.symbols
-        if sent >= 8:
-            self._measure(max(0.0, 1 - got / sent), got * self._frame_size() * SECOND / elapsed, now)
+        frames, got, elapsed = receiver.sent, receiver.got, receiver.elapsed
+        receiver.sent = receiver.got = receiver.elapsed = 0
+        if frames >= 8:
+            self._measure(max(0.0, 1 - got / frames), got * self._frame_size() * SECOND / elapsed, now)
 
     def _frame_size(self) -> float:
         return self.sent_bytes / self.sent_frames if self.sent_frames else 1500.0

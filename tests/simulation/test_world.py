@@ -57,6 +57,20 @@ def test_disjoint_trees_become_their_union_on_every_node() -> None:
     assert len(contents(world.hosts[0])) == 3
 
 
+def test_what_comes_while_a_receivers_disk_is_busy_is_not_lost() -> None:
+    # Given a receiver whose disk says late what it lacks
+    world = started(3)
+    world.hosts[2].slow = 100 * MS
+    # When another asks at once, and gets more than a few frames
+    content = Random(1).randbytes(1_400_000)
+    world.write(world.hosts[0], b"video", content)
+    settled(world)
+    # Then hardly anything went out twice
+    assert world.hosts[0].node is not None
+    assert world.hosts[0].node.counters["frames_out_data"] < 1.05 * len(content) / 1400
+    assert contents(world.hosts[2]) == {b"video": content}
+
+
 @pytest.mark.slow
 def test_a_scan_that_finds_very_much_is_versioned_in_portions_before_it_counts_as_scanned() -> None:
     world = World(2)

@@ -37,6 +37,8 @@ class Host:
     life: int = 0
     mtu: int | None = None
     """Of its interface, where it is not the segment's."""
+    slow: int = 0
+    """ns by which its disk takes longer than the others'."""
     wall: int | None = None
     """The time of day at the world's beginning, in seconds since 1970; None: its agent is never told."""
 
@@ -152,7 +154,8 @@ class World:
                 event = host.disk.handle(effect)
                 if event is not None:
                     life = host.life
-                    self._at(self.now + self.disk_delay, lambda e=event, n=life: self._answer(host, n, e))
+                    done = self.now + self.disk_delay + host.slow
+                    self._at(done, lambda e=event, n=life: self._answer(host, n, e))
 
     def _answer(self, host: Host, life: int, event: object) -> None:
         if host.life == life:

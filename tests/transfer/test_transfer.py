@@ -181,7 +181,7 @@ class Bottleneck:
                     symbols, last = symbols + 1, serial
                     passed += 1500
             if frames:
-                self.pacer.on_sent(serial, frames, frames * 1500)
+                self.pacer.on_sent(1, serial, frames, frames * 1500)
             if now - told >= 25 * MS:
                 told = now
                 for number in self.receivers:
@@ -209,3 +209,20 @@ def test_a_receiver_that_stands_still_is_found_and_no_longer_counts() -> None:
     segment.frozen = {2}
     through, _ = segment.run(4)
     assert segment.pacer.laggards() == {2} and through > 0.7 * 12_500_000
+
+
+def test_batches_that_follow_each_other_without_loss_cut_no_rate() -> None:
+    # Given a receiver that gets all, but of each batch's end tells only that it has it
+    pacer, now, serial = Pacer(), SECOND, 0
+    for batch in range(1, 6):
+        symbols = 0
+        for turn in range(40):
+            now += 5 * MS
+            frames = min(pacer.budget(now), 64_000) // 1500
+            serial, symbols = serial + frames, symbols + frames
+            if frames:
+                pacer.on_sent(batch, serial, frames, frames * 1500)
+            if turn % 5 == 2:
+                pacer.on_report(0, Repair(batch, serial, symbols, ()), now)
+    # Then nothing passes for lost
+    assert pacer.cuts == 0 and pacer.rate > 8_000_000
