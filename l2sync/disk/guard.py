@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from l2sync.modtree import PRIVATE
@@ -14,6 +15,7 @@ from .index import Index
 
 _ID = b"id"
 _ASIDE = b"id.new"
+_WRITTEN = PRIVATE + b"/written"
 MARKER = PRIVATE + b"/" + _ID
 _PROBE = b"probe"
 GENERATION_S = 60.0
@@ -77,6 +79,7 @@ class Guard:
     def accept(self) -> None:
         """What stands at the root is the tree from now on, whatever its mark says. Raises Paused."""
         self._mark(self._opened())
+        self.wrote()
 
     def note(self, error: OSError) -> str | None:
         """Take note of an error; the reason when the tree must pause for it."""
@@ -119,6 +122,7 @@ class Guard:
             self._index.set_meta("lost", "1")
             self.lost = True
         self._mark(beneath)
+        self.wrote()
 
     def _check_generation(self, beneath: Beneath, found: int) -> None:
         """The mark counts generations, as the index does: the one that is behind comes from an earlier time."""
@@ -134,6 +138,37 @@ class Guard:
         else:
             self.close()
             raise Paused(f"{self.root} is as it was at an earlier time: did a snapshot or a backup return?", held=True)
+
+    def wrote(self) -> None:
+        """Note beside the tree up to where the index has counted. An index that falls back is known by that, however young.
+
+        Not made durable, and wrong rather than missing only where power and state are lost at once.
+        """
+        if self._beneath is not None:
+            with suppress(OSError):
+                fd = self._beneath.open(_WRITTEN, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+                try:
+                    os.pwrite(fd, b"%016x %020d\n" % (self._index.replica, self._index.counter), 0)
+                finally:
+                    os.close(fd)
+
+    def fallen_back(self) -> bool:
+        """Whether the index is from an earlier time than the tree; asked once, when it has been opened and checked."""
+        if self._beneath is None or self.outdated:
+            return self.outdated
+        try:
+            fd = self._beneath.open(_WRITTEN, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            noted = os.read(fd, 64).split()
+        finally:
+            os.close(fd)
+        if len(noted) != 2 or not noted[1].isdigit():
+            return False
+        replica = b"%016x" % self._index.replica
+        self.outdated = noted[0] != replica or int(noted[1]) > self._index.counter
+        return self.outdated
 
     @property
     def _generation(self) -> int:

@@ -90,8 +90,8 @@ class TreeStore:
         store = cls(index, Guard(root, index), options, node_name)
         with suppress(Paused):
             beneath = store._guard.check()
-            if store._guard.outdated:
-                index.renew(None, 0)  # what was written since under the old number is known elsewhere
+            if store._guard.fallen_back():
+                store.new_replica()  # what was written since under the old number is known elsewhere
                 store.outdated = True
             store._recover(beneath, at_start=True)
         return store
@@ -116,7 +116,9 @@ class TreeStore:
 
     def new_replica(self, replica: int | None = None, counter: int = 0) -> int:
         """Write from now on under this replica (None: a new random one), which is returned."""
-        return self._index.renew(replica, counter)
+        chosen = self._index.renew(replica, counter)
+        self._guard.wrote()
+        return chosen
 
     def health(self) -> str | None:
         """Why the tree is paused; None when it is well."""
@@ -208,6 +210,7 @@ class TreeStore:
                     sig = row.signature if row is not None and row.alive and row.entry().same_state(entry) else b""
                 records.append((entry, sig))
             self._index.put(records, counter)
+            self._guard.wrote()
             self._note_change()
 
     def prepare(self, key: BatchKey, entries: Iterable[Entry], chunks: list[Chunk]) -> Prepared:

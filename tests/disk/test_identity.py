@@ -146,6 +146,33 @@ def test_a_state_that_returns_from_a_backup_writes_under_another_number(
     assert not made.store.outdated and made.store.health() is None and made.store.scan(None) == []
 
 
+def test_a_state_that_returns_from_a_backup_of_a_moment_ago_is_known_too(replica: Make) -> None:
+    made = filled(replica)
+    before = made.store.replica
+    made.store.close()
+    backup = made.state.with_name("backup")
+    shutil.copytree(made.state, backup)
+    made.open()
+    (made.root / "later").write_text("written in the same generation")
+    made.scan()
+    made.store.close()
+    shutil.rmtree(made.state)
+    os.rename(backup, made.state)
+    made.open()
+    assert made.store.outdated and made.store.replica != before
+    made.scan()
+    made.reopen()
+    assert not made.store.outdated
+
+
+@pytest.mark.parametrize("noise", [b"", b"nonsense", b"0 x\n"])
+def test_a_note_of_the_counter_that_says_nothing_is_passed_over(replica: Make, noise: bytes) -> None:
+    made = filled(replica)
+    (made.root / ".l2sync/written").write_bytes(noise)
+    made.reopen()
+    assert not made.store.outdated and made.store.health() is None
+
+
 def test_a_crash_while_a_generation_begins_is_no_return_from_the_past(
     replica: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

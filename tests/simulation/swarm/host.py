@@ -67,7 +67,7 @@ class Host:
         if self.node is not None:
             return
         self.life += 1
-        self.store.open()
+        self.store.open(self._fresh_number())
         index = self.store.index
         setup = api.TreeSetup(
             TREE,
@@ -94,6 +94,9 @@ class Host:
         self.node.start(self.now)
         self.pump()
         self.post(lambda: self.store.scan(None), None)
+
+    def _fresh_number(self) -> int:
+        return Random(self.life * 1000 + self.number).getrandbits(63) + 1
 
     def _tell_wall(self, life: int) -> None:
         if self.life == life and self.node is not None:
@@ -182,7 +185,7 @@ class Host:
                 self.post(lambda: self.store.persist(entries, counter), None, ends_wait=True)
             case api.RenewReplica(_, replica, counter):
                 self.world.ledger.forget(self)
-                self.store.index.renew(replica, counter)
+                self.store.renew(replica, counter)
             case api.Together(_, wall):
                 self.store.index.remember(wall)
             case api.Forget(_, paths):

@@ -141,7 +141,9 @@ def _as_the_rules_say(world: World) -> None:
         wanted, stands = max(latest, key=_rank), final.get(path)
         if stands is not None and not stands.dot[1]:
             continue  # a restore gave up what only this node had known
-        if stands is not None and any(stands.dot == e.dot and _beat(e, wanted, written) for e in latest):
-            continue
+        if stands is not None and any(
+            _beat(e, wanted, written) for e in latest if e.dot == stands.dot or _rank(e) < _rank(stands)
+        ):
+            continue  # it had lost to what stands, or to what was replaced by what lost to what stands
         if stands is None or stands.dot != wanted.dot or stands.look() != wanted.look():
             raise Violation(f"wrong winner: {path!r} is {_told(stands)}, the rules say {_told(wanted)}")

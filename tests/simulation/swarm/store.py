@@ -80,6 +80,8 @@ class Store:
         self.name = name
         self.volume = Volume()
         self.index = Index(replica)
+        self.wrote = (replica, 0)
+        """What is noted beside the tree: the replica, and up to where it has counted."""
         self.staged: dict[api.BatchKey, Staged] = {}
         self.leftovers: dict[str, Staged] = {}
         self.full = False
@@ -159,6 +161,8 @@ class Store:
     def put(self, entries: Iterable[Entry], counter: int | None = None, batch: str | None = None) -> None:
         entries = list(entries)
         self.index.put(entries, counter, batch)
+        if counter is not None:
+            self.wrote = (self.index.replica, self.index.counter)
         self.noted += entries
 
     def prepare(self, key: api.BatchKey, entries: tuple[Entry, ...], chunks: list[Chunk]) -> Steps:
@@ -291,8 +295,11 @@ class Store:
             for inode in batch.files.values():
                 inode.tear(rng)
 
-    def open(self) -> None:
-        """The agent starts: see to what a crash cut short."""
+    def open(self, fresh: int) -> None:
+        """The agent starts: notice an index that fell back, and see to what a crash cut short."""
+        replica, counter = self.wrote
+        if replica != self.index.replica or counter > self.index.counter:
+            self.renew(fresh, 0)
         self.index.keep_journals()
         self._adopt()
         known = {label for label, _ in self.index.leftover}
@@ -315,6 +322,11 @@ class Store:
             self.volume.sync_all()
             self.put(adopted.values())
         self.index.close_journal(None)
+
+    def renew(self, replica: int, counter: int) -> None:
+        """Count under another number from now on."""
+        self.index.renew(replica, counter)
+        self.wrote = (replica, counter)
 
     def copy_index(self) -> Index:
         """A backup of the state directory."""

@@ -264,7 +264,9 @@ class Users:
         """The state directory is lost."""
         if host.node is not None:
             return "nothing"
-        self._put_index(host, Index(Random(op.seed).getrandbits(63) + 1, lost=True))
+        index = Index(Random(op.seed).getrandbits(63) + 1, lost=True)
+        self._put_index(host, index)
+        host.store.wrote = (index.replica, 0)  # the mark is another's, which tells a lost index from an old one
         host.registry = {}
         return None
 
