@@ -7,7 +7,7 @@ frames holds the node up, and nothing piles up.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -289,7 +289,9 @@ class Driver:
                 await trio.to_thread.run_sync(self._remember_bans, records)
             case api.RenewReplica(tree, replica, counter):
                 desk = self.desks[tree]
-                await desk.worker.run(lambda: desk.store.new_replica(replica, counter))
+                await self._until_durable(
+                    tree, lambda: desk.worker.run(lambda: desk.store.new_replica(replica, counter))
+                )
             case _:
                 self._carry_out_now(effect)
 
@@ -330,18 +332,27 @@ class Driver:
                 return
 
     async def _persist(self, effect: api.Persist, ahead: Sequence[api.ReadChunks] = ()) -> None:
-        """Until it is done: what is not durable must not be announced. ``ahead`` is asked for, and not waited for."""
+        """``ahead`` is asked for with it, and not waited for."""
+
+        async def persist() -> None:
+            nonlocal ahead
+            durable = self.desks[effect.tree].persist(effect)
+            for read in ahead:
+                self.desks[read.tree].carry_out(read)
+            ahead = ()
+            await durable()
+
+        await self._until_durable(effect.tree, persist)
+
+    async def _until_durable(self, tree: str, write: Callable[[], Awaitable[object]]) -> None:
+        """Write to the index of a tree until it is done: what is not durable must not be announced."""
         while True:
             try:
-                durable = self.desks[effect.tree].persist(effect)
-                for read in ahead:
-                    self.desks[read.tree].carry_out(read)
-                ahead = ()
-                await durable()
+                await write()
                 break
             except Exception as error:
                 if self.stuck is None:
-                    self._log.error("index_not_writable", tree=effect.tree, reason=str(error))
-                self.stuck = f"the index of {effect.tree} cannot be written: {error}"
+                    self._log.error("index_not_writable", tree=tree, reason=str(error))
+                self.stuck = f"the index of {tree} cannot be written: {error}"
                 await trio.sleep(_RETRY_S)
         self.stuck = None

@@ -140,9 +140,9 @@ class Guard:
             raise Paused(f"{self.root} is as it was at an earlier time: did a snapshot or a backup return?", held=True)
 
     def wrote(self) -> None:
-        """Note beside the tree up to where the index has counted. An index that falls back is known by that, however young.
+        """Note beside the tree up to where the index has counted: by that an index that falls back is known, however young.
 
-        Not made durable, and wrong rather than missing only where power and state are lost at once.
+        It is not made durable: only who loses power and state at once has to be known by the generation.
         """
         if self._beneath is not None:
             with suppress(OSError):

@@ -59,16 +59,26 @@ class Index:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("PRAGMA temp_store=MEMORY")
-        self._db.execute("PRAGMA cache_size=-32768")
-        self._db.executescript(_SCHEMA)
+        self._path = path
+        self._db = self._connect()
         if self.meta("replica") is None:
             self.renew(None, 0)
             self.set_meta("marker", secrets.token_hex(16))
         self._next_id = 1 + int(self._db.execute("SELECT coalesce(max(id), 0) FROM entry").fetchone()[0])
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        db.execute("PRAGMA temp_store=MEMORY")
+        db.execute("PRAGMA cache_size=-32768")
+        db.executescript(_SCHEMA)
+        return db
+
+    def reconnect(self) -> None:
+        """Open the file afresh: a connection keeps some errors (locks, mapped memory) after their cause is gone."""
+        self._db.close()
+        self._db = self._connect()
 
     def close(self) -> None:
         """Close the file."""

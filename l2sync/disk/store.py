@@ -77,6 +77,7 @@ class TreeStore:
         self._leftovers = Leftovers(index)
         self._versions = Versions(options.keep_versions_ns, options.keep_versions_bytes)
         self._recovered = False
+        self._index_failed = False
         self._batches: dict[BatchKey, StagedBatch] = {}
         self._seen: dict[TreePath, tuple[bytes, Observation]] = {}
 
@@ -115,17 +116,22 @@ class TreeStore:
         return (unpack_entry(packed)[0] for packed in self._index.packed())
 
     def new_replica(self, replica: int | None = None, counter: int = 0) -> int:
-        """Write from now on under this replica (None: a new random one), which is returned."""
-        chosen = self._index.renew(replica, counter)
-        self._guard.wrote()
-        return chosen
+        """Write from now on under this replica (None: a new random one), which is returned. Raises Paused."""
+        with self._index_errors():
+            chosen = self._index.renew(replica, counter)
+            self._guard.wrote()
+            return chosen
 
     def health(self) -> str | None:
         """Why the tree is paused; None when it is well."""
         self.held = False
         try:
-            self._guard.check()
-            self._guard.advance()
+            with self._index_errors():
+                if self._index_failed:
+                    self._index.reconnect()
+                    self._index_failed = False
+                self._guard.check()
+                self._guard.advance()
         except Paused as paused:
             self.held = paused.held
             return paused.reason
@@ -399,6 +405,7 @@ class TreeStore:
         except sqlite3.DatabaseError as error:
             if isinstance(error, _OUR_FAULT):
                 raise
+            self._index_failed = True
             raise Paused(f"the index cannot be used: {error}") from error
 
 

@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from l2sync.agent.desk import Desk
 from l2sync.agent.driver import Driver
-from l2sync.disk import TreeStore
+from l2sync.disk import Paused, TreeStore
 from l2sync.node import api
 
 from .fakes import FakeLink, FakeNode, until
@@ -216,6 +216,21 @@ async def test_a_new_replica_is_written_to_the_index(tmp_path):
         b.poke(api.Send(b"after", None))
         await until(lambda: b.link.sent)
         assert await worker.run(lambda: store.replica) == 77
+
+        refusals = [Paused("the index cannot be used"), None]
+        renew = store.new_replica
+
+        def reluctant(replica, counter):
+            if refusals and (refusal := refusals.pop(0)) is not None:
+                raise refusal
+            return renew(replica, counter)
+
+        store.new_replica = reluctant
+        b.link.sent.clear()
+        b.poke(api.RenewReplica("t", 78, 0))
+        b.poke(api.Send(b"after that", None))
+        await until(lambda: b.link.sent)
+        assert not refusals and await worker.run(lambda: store.replica) == 78
         await worker.run(store.close)
         await worker.close()
 

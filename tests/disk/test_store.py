@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from l2sync.disk import TreeOptions
+from l2sync.disk.index import Index
 from l2sync.modtree import Kind, TreePath
 
 from .conftest import Replica, differences
@@ -240,6 +242,23 @@ def test_the_index_outlives_its_process(replica: Callable[..., Replica]) -> None
     assert a.entries[TreePath(b"f")].kind is Kind.TOMBSTONE
     assert a.store.new_replica() != replica_id
     assert a.store.counter == 0
+
+
+def test_an_index_that_cannot_be_read_pauses_the_tree(
+    replica: Callable[..., Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = replica("a")
+
+    def refuse(*_: object) -> None:
+        raise sqlite3.OperationalError("locking protocol")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Index, "meta", refuse)
+        assert a.store.health() == "the index cannot be used: locking protocol"
+    assert a.store.health() is None
+    (a.root / "f").write_text("f")
+    a.scan()
+    assert TreePath(b"f") in a.entries
 
 
 @pytest.mark.slow
