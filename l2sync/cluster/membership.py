@@ -583,6 +583,8 @@ class Membership:
             peer = self.hub.sessions.get(session)
             if peer is not None and peer.state is PeerState.ONLINE:
                 self.offline(peer, "does not answer our register", now)
+            else:
+                self.messenger.settle(session, now)
         self.hub.unanswered.clear()
         self._register_at = None
         self._settle(now)

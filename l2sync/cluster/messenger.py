@@ -116,15 +116,19 @@ class Messenger:
 
     def forget(self, peer: Peer, now: int) -> None:
         """A peer is offline: its debts are settled, what waited for it alone is dropped."""
-        for parcel in self._queues.pop(peer.session, ()):
+        self.settle(peer.session, now)
+        peer.to_ack, peer.ack_at, peer.confirm = type(peer.to_ack)(), None, False
+        self._ack_due.pop(peer.session, None)
+
+    def settle(self, session: int, now: int) -> None:
+        """A session owes no answer any more. All its debts end at once: what it is owed must have no gaps."""
+        for parcel in self._queues.pop(session, ()):
             parcel.owing.clear()
         for queue in self._queues.values():
             for parcel in queue:
-                parcel.owing.discard(peer.session)
-        self._landed(self.tracker.left(peer.session), now)
-        self._flying.pop(peer.session, None)
-        peer.to_ack, peer.ack_at, peer.confirm = type(peer.to_ack)(), None, False
-        self._ack_due.pop(peer.session, None)
+                parcel.owing.discard(session)
+        self._landed(self.tracker.left(session), now)
+        self._flying.pop(session, None)
 
     def meet(self, peer: Peer) -> None:
         """A pair meets (again): the stream to the peer begins anew, and what it is owed of the other one is fixed."""
