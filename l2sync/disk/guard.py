@@ -140,7 +140,7 @@ class Guard:
             raise Paused(f"{self.root} is as it was at an earlier time: did a snapshot or a backup return?", held=True)
 
     def wrote(self) -> None:
-        """Note beside the tree up to where the index has counted: by that an index that falls back is known, however young.
+        """Note beside the tree how far the index has counted: by that, one that falls back is known, however young.
 
         It is not made durable: only who loses power and state at once has to be known by the generation.
         """
