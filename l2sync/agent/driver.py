@@ -14,7 +14,7 @@ import structlog
 import trio
 
 from l2sync.cluster import BanRecord
-from l2sync.link import FrameTooLong, Link, LinkDown
+from l2sync.link import FrameTooLong, Link, LinkDown, Received
 from l2sync.modtree import TreePath
 from l2sync.node import api
 from l2sync.node.status import Status
@@ -25,11 +25,24 @@ _TURN = 3_000_000
 """ns of work after which others in the loop get their turn."""
 _RETRY_S = 1.0
 _QUEUE_FULL_S = 0.0005
-_BATCH = 64
+_BATCH = 256
 _BUSY = 3
-_GATHER_S = 0.002
+_GATHER = 2_000_000
+_GATHER_MOST = 10_000_000
+"""ns for which frames may gather while data streams, and as many as come fast: see `_pause`."""
+_STREAM = 16
+"""Frames at a waking that are a large file's; fewer may be a small change's, for which somebody waits."""
+_GATHER_FRAMES = 96
+"""Frames that are worth a waking."""
 _SLOW = (api.Persist, api.RememberIds, api.RememberBans, api.RenewReplica)
 """Effects that are waited for."""
+
+
+def _pause(frames: int, since: int) -> int:
+    """ns after which enough frames wait, if they go on to come as fast as these, which came within ``since`` ns."""
+    if frames < _STREAM:
+        return _GATHER
+    return min(max(since * _GATHER_FRAMES // frames, _GATHER), _GATHER_MOST)
 
 
 class Conductor(Protocol):
@@ -37,7 +50,7 @@ class Conductor(Protocol):
 
     def start(self, now: int) -> None: ...
     def tell_wall(self, wall: int, now: int) -> None: ...
-    def receive(self, frame: bytes, now: int, source: bytes | None = None) -> None: ...
+    def receive_run(self, frames: Sequence[Received], at: int, now: int) -> int: ...
     def disk_reported(self, event: api.DiskEvent, now: int) -> None: ...
     def submit(self, request: api.Request, now: int) -> None: ...
     def handle_timer(self, now: int) -> None: ...
@@ -158,6 +171,7 @@ class Driver:
     # Frames in
 
     async def _read(self) -> None:
+        before = self._clock()
         while True:
             try:
                 await trio.lowlevel.wait_readable(self.link.fileno())
@@ -166,17 +180,23 @@ class Driver:
                 await self._recover(error)
                 continue
             now = self._clock()
-            for payload, source in batch:
-                try:
-                    self.node.receive(payload, now, source)
-                except Exception as error:
-                    # Our own fault, but nobody's frame may end the agent.
-                    self.faults += 1
-                    self._log.error("frame_not_understood", exc_info=error)
+            self._hand_over(batch, now)
             self._act()
             if _BUSY <= len(batch) < _BATCH:
                 # Data is streaming: each waking costs more than a frame, so let some gather, unless more wait already.
-                await trio.sleep(_GATHER_S)
+                await trio.sleep(_pause(len(batch), now - before) / 1e9)
+            before = now
+
+    def _hand_over(self, batch: Sequence[Received], now: int) -> None:
+        at = 0
+        while at < len(batch):
+            try:
+                at = self.node.receive_run(batch, at, now)
+            except Exception as error:
+                # Our own fault, but nobody's frame may end the agent. The rest of a run of data is lost with it.
+                self.faults += 1
+                at += 1
+                self._log.error("frame_not_understood", exc_info=error)
 
     async def _recover(self, error: Exception) -> None:
         if self.link_down is None:

@@ -51,17 +51,20 @@ class RangeSet:
 class ReplayWindow:
     """Which serials of a session were seen: each is let through once, and none that is too old to tell."""
 
-    __slots__ = ("_bits", "_first", "_highest")
+    __slots__ = ("_first", "_highest", "_words")
+    # In words that are cleared as the window moves on, so that a frame costs no shift of it all (RFC 6479).
+    _WORD = 8
+    _BITS = (1 << _WORD) - 1
     WIDTH = 8192
+    _WORDS = (WIDTH >> _WORD) + 1
     LEAP = 1 << 40
     """No sender comes this far between two frames that are heard of it."""
-    _MASK = (1 << WIDTH) - 1
 
     def __init__(self, first: int = 0) -> None:
         """Let nothing through below ``first``: what was said before this session was placed may be a recording."""
         self._first = first
         self._highest = first - 1
-        self._bits = 0
+        self._words = [0] * self._WORDS
 
     def leaps(self, serial: int) -> bool:
         """Whether the serial is further ahead than any sender comes."""
@@ -69,17 +72,19 @@ class ReplayWindow:
 
     def admit(self, serial: int) -> bool:
         """Whether this serial is new; it is not new any more afterwards."""
-        ahead = serial - self._highest
-        if serial < self._first or ahead >= self.LEAP:
-            return False
-        if ahead > 0:
-            self._bits = ((self._bits << ahead) & self._MASK) | 1 if ahead < self.WIDTH else 1
+        word, top = serial >> self._WORD, self._highest >> self._WORD
+        if serial > self._highest:
+            if serial - self._highest >= self.LEAP:
+                return False
+            for passed in range(max(top + 1, word - self._WORDS + 1), word + 1):
+                self._words[passed % self._WORDS] = 0
             self._highest = serial
-            return True
-        bit = 1 << -ahead
-        if -ahead >= self.WIDTH or self._bits & bit:
+        elif serial < self._first or serial <= self._highest - self.WIDTH:
             return False
-        self._bits |= bit
+        bit, at = 1 << (serial & self._BITS), word % self._WORDS
+        if self._words[at] & bit:
+            return False
+        self._words[at] |= bit
         return True
 
 

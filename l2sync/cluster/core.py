@@ -160,6 +160,11 @@ class Cluster:
             return None
         return peer
 
+    def speaker(self, session: int) -> Peer | None:
+        """Who sends data under this session, if it is placed: each serial has yet to be let through its window."""
+        peer = self.hub.sessions.get(session)
+        return peer if peer is not None and peer.state is PeerState.ONLINE else None
+
     def stranger(self, header: Header, now: int, address: bytes | None) -> None:
         """A frame came of a session that is not placed: challenge it."""
         peer = self.hub.sessions.get(header.session)

@@ -12,6 +12,7 @@ from .bulk import (
     Want,
     pack_data,
     parse_data,
+    split_data,
 )
 from .decision import Decision, Verdict
 from .errors import LocalError, RemoteError
@@ -171,5 +172,6 @@ __all__ = [
     "parse_header",
     "parse_message",
     "parse_prefix",
+    "split_data",
     "unpack_updtree",
 ]

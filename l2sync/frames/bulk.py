@@ -107,6 +107,8 @@ def parse_data(body: bytes) -> tuple[int, int, int, int, bytes]:
     return batch, high << 8 | low, k, symbol, body[_DATA.size :]
 
 
+split_data = _DATA.unpack_from
+"""Batch, generation's high and low part, k and symbol at the begin of a data frame's body. Raises struct.error."""
 DATA_OVERHEAD = _DATA.size
 """Bytes that a data frame's body has before its payload."""
 _WANT = struct.Struct(">IH")

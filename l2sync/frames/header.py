@@ -72,6 +72,8 @@ _LAYOUT = struct.Struct(">2sBB4sBHHQHIH")
 HEADER_SIZE = _LAYOUT.size
 OVERHEAD = HEADER_SIZE + TAG_SIZE
 """Bytes that a frame has beyond its body."""
+RUN = struct.Struct(">21s6sH")
+"""The same bytes for a run of frames of one kind from one sender: what they share, the serial, the length."""
 _KINDS = frozenset(int(kind) for kind in Kind)
 
 

@@ -5,7 +5,7 @@ header can be read from outside, forged, or joined to another header.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from blake3 import blake3
 from cryptography.exceptions import InvalidTag
@@ -14,10 +14,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from .errors import LocalError, RemoteError
-from .header import HEADER_SIZE, MAX_BODY, OVERHEAD, Header, pack_header
+from .header import HEADER_SIZE, MAX_BODY, OVERHEAD, RUN, Header, pack_header, parse_header
 
 KEY_SIZE = 32
 _CACHED_SESSIONS = 1024
+_NONCE = bytes(6)
+"""What comes before the serial, to make 12 bytes of it."""
 _KEY_IDS = {str(number): number for number in range(256)}
 
 
@@ -100,6 +102,42 @@ class Keyring:
         else:
             self._keep(place, cipher)
         return body
+
+    def open_run(self, frames: Sequence[tuple[bytes, object]], at: int) -> tuple[list[tuple[int, bytes]], int, int]:
+        """Open the frames from this place on whose headers differ in serial and length only: the fast way.
+
+        Returns serials and bodies, the place after the run, and how many of the run were forged. Where the session has
+        not proven itself yet, or the frame is none of ours, the run is empty: `open` has the answer to that.
+        """
+        opened: list[tuple[int, bytes]] = []
+        try:
+            header = parse_header(frames[at][0])
+        except RemoteError:
+            return opened, at, 0
+        cipher = self._ciphers.get((header.key_id, header.session))
+        if cipher is None or header.cluster != self.tag:
+            return opened, at, 0
+        decrypt, split, number, keep = cipher.decrypt, RUN.unpack_from, int.from_bytes, opened.append
+        shared = split(frames[at][0])[0]
+        forged = 0
+        end = at
+        for end in range(at, len(frames)):
+            frame = frames[end][0]
+            size = len(frame)
+            if size < OVERHEAD:
+                break
+            head, serial, length = split(frame)
+            if head != shared or size < OVERHEAD + length:
+                break
+            whole = memoryview(frame)
+            sealed = whole[HEADER_SIZE : OVERHEAD + length]
+            try:
+                keep((number(serial), decrypt(_NONCE + serial, sealed, whole[:HEADER_SIZE])))
+            except InvalidTag:
+                forged += 1
+        else:
+            end += 1
+        return opened, end, forged
 
     def _derive(self, place: tuple[int, int]) -> AESGCM:
         key_id, session = place

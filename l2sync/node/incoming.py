@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from l2sync.modtree import (
@@ -18,7 +18,7 @@ from l2sync.modtree import (
     is_patch,
     unpack_entry,
 )
-from l2sync.transfer import Assembler, ChunkTable, chunk_table
+from l2sync.transfer import Assembler, ChunkTable, Symbol, chunk_table
 
 from .api import BatchKey
 from .rounds import Rounds
@@ -42,7 +42,9 @@ class Incoming:
     relevant: tuple[Entry, ...] = ()
     table: ChunkTable | None = None
     assembler: Assembler | None = None
-    early: list[tuple[int, int, int, int, bytes]] = field(default_factory=list)
+    early: list[Symbol] = field(default_factory=list)
+    unstored: list[tuple[int, bytes]] = field(default_factory=list)
+    """Chunks that are whole, and wait for some more to be given to the disk with them."""
     failed: dict[TreePath, str] = field(default_factory=dict)
     told: int = 0
     """Bytes of all entries, as they came."""
@@ -103,24 +105,18 @@ class Incoming:
         self.assembler.narrow(missing)
         self.ready = True
 
-    def feed(
-        self, serial: int, generation: int, k: int, symbol: int, payload: bytes, now: int
-    ) -> list[tuple[int, bytes]]:
-        """Take one symbol; the chunks that it completes. Symbols that come before all entries have wait, a few."""
+    def feed(self, symbols: Sequence[Symbol], now: int) -> list[tuple[int, bytes]]:
+        """Take symbols; the chunks that they complete. Those that come before all entries have wait, a few."""
         if self.assembler is None:
-            if len(self.early) < _MOST_EARLY:
-                self.early.append((serial, generation, k, symbol, payload))
+            self.early += symbols[: _MOST_EARLY - len(self.early)]
             return []
-        return self.assembler.feed(serial, generation, k, symbol, payload, now)
+        return self.assembler.feed(symbols, now)
 
     def feed_early(self, now: int) -> list[tuple[int, bytes]]:
         """Take the symbols that waited."""
         assert self.assembler is not None
-        chunks: list[tuple[int, bytes]] = []
-        for symbol in self.early:
-            chunks += self.assembler.feed(*symbol, now)
-        self.early.clear()
-        return chunks
+        early, self.early = self.early, []
+        return self.assembler.feed(early, now)
 
     @property
     def held(self) -> int:

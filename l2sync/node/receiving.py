@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from blake3 import blake3
 
 from l2sync.frames import Done, Entries, Kind, Stage, Want
 from l2sync.modtree import Entry, Order, TreePath, pack_entry
+from l2sync.transfer import Symbol
 
 from .api import BatchKey, Commit, Committed, Discard, Persist, Prepare, Prepared, RenewReplica, Rescan, Store, Stored
 from .context import Context
@@ -20,6 +21,7 @@ _MOST_BATCHES_PER_PEER = 64
 _FAILED_TOLD = 50
 _MOST_BACKLOG = 4
 """Times the backlog above which no progress is told: what still comes then is not taken."""
+_STORED_AT_ONCE = 512 << 10
 _WANT_AGAIN = 1_000_000_000
 _NO_BASE = "it was told as a change of what is not known here, and will be told in full"
 _COMING = 8_000_000
@@ -97,23 +99,29 @@ class Receiving:
             return False
         return shared.probation is None or not shared.probation.beats(mine, entry)
 
-    def data(
-        self, key: BatchKey, serial: int, generation: int, k: int, symbol: int, payload: bytes, now: int
-    ) -> None:
-        """One symbol of a batch; symbols of unknown batches are ignored."""
+    def data(self, key: BatchKey, symbols: Sequence[Symbol], now: int) -> None:
+        """Symbols of a batch; those of unknown batches are ignored."""
         batch = self.batches.get(key)
         if batch is None or batch.committing or self.backlog > _MOST_BACKLOG * self.ctx.settings.store_backlog:
             return
-        chunks = batch.feed(serial, generation, k, symbol, payload, now)
+        chunks = batch.feed(symbols, now)
         if chunks:
             self._touched[key] = now
             self._store(batch, chunks, now)
 
     def _store(self, batch: Incoming, chunks: list[tuple[int, bytes]], now: int) -> None:
+        """Give chunks to the disk, some at a time: each handing over wakes its thread, and then ours."""
         self.backlog += sum(len(data) for _, data in chunks)
-        self.ctx.emit(Store(batch.shared.name, batch.key, tuple(chunks)))
+        batch.unstored += chunks
+        if batch.complete or sum(len(data) for _, data in batch.unstored) >= _STORED_AT_ONCE:
+            self._give(batch)
         if batch.complete:
             self._staged(batch, now)
+
+    def _give(self, batch: Incoming) -> None:
+        if batch.unstored:
+            self.ctx.emit(Store(batch.shared.name, batch.key, tuple(batch.unstored)))
+            batch.unstored.clear()
 
     def released(self, peer: int, key: BatchKey, commit: bool, now: int) -> None:
         """The batch's lock ends: commit what is staged, or forget it. Number 0 means every batch of that session."""
@@ -253,6 +261,7 @@ class Receiving:
         if batch.staged:
             return
         batch.staged = True
+        self._give(batch)
         self._done(batch, Stage.STAGED, batch.failed)
         if batch.released:
             self._queue_commit(batch, now)
@@ -302,6 +311,7 @@ class Receiving:
     def _drop(self, batch: Incoming) -> None:
         if batch.committing:
             return
+        self.backlog -= sum(len(data) for _, data in batch.unstored)
         self.batches.pop(batch.key, None)
         self._touched.pop(batch.key, None)
         queue = self._commits.get(batch.shared.name, [])

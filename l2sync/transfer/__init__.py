@@ -1,6 +1,6 @@
 """A batch's content on its way to everybody at once: chunks, generations, repair, pacing. Pure."""
 
-from .assembler import Assembler
+from .assembler import Assembler, Symbol
 from .broadcaster import Broadcaster
 from .chunks import ChunkTable, chunk_table, ranges_of
 from .coding import BadGeneration
@@ -13,6 +13,7 @@ __all__ = [
     "ChunkTable",
     "Pacer",
     "PacerSettings",
+    "Symbol",
     "chunk_table",
     "ranges_of",
 ]

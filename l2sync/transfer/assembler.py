@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from blake3 import blake3
 
@@ -17,6 +17,10 @@ _REPORT_AGAIN = 250 * MS
 _MOST_OPEN = 128
 _MOST_LACKS = 300
 _ALL = 255
+
+
+Symbol = tuple[int, int, int, int, bytes]
+"""The serial of the frame it came in, generation, k, the symbol's number, its bytes."""
 
 
 class Assembler:
@@ -52,37 +56,48 @@ class Assembler:
         """Chunks not here yet."""
         return ranges_of(sorted(self._missing))
 
-    def feed(
-        self, serial: int, generation: int, k: int, symbol: int, payload: bytes, now: int
-    ) -> list[tuple[int, bytes]]:
-        """Take one symbol; the chunks (index, bytes) that it completes, checked and still missing."""
-        self._symbols += 1
+    def feed(self, run: Sequence[Symbol], now: int) -> list[tuple[int, bytes]]:
+        """Take symbols; the chunks (index, bytes) that they complete, checked and still missing."""
+        found: list[tuple[int, bytes]] = []
+        if not run:
+            return found
+        self._symbols += len(run)
         self.last_data = now
-        if serial > self._last_serial:
-            self._last_serial = serial
         if self._report_at is None or self._report_at > now + _REPORT_EVERY:
             self._report_at = now + _REPORT_EVERY
+        current, size, symbols = -1, 0, None
+        for serial, generation, k, symbol, payload in run:
+            if serial > self._last_serial:
+                self._last_serial = serial
+            if generation != current or k != size:
+                current, size, symbols = generation, k, self._opened(generation, k)
+            if symbols is None:
+                continue
+            if symbol not in symbols:
+                self.held += len(payload)
+            symbols[symbol] = payload
+            if len(symbols) >= k:
+                found += self._finish(generation, k, symbols)
+                symbols = None
+        return found
+
+    def _opened(self, generation: int, k: int) -> dict[int, bytes] | None:
+        """The symbols so far of a generation; None if no more of it are wanted."""
         if generation > self._highest:
             if generation > self._floor + (1 << 16):
-                return []
+                return None
             self._highest = generation
         if generation < self._floor or generation in self._done:
-            return []
+            return None
         opened = self._open.get(generation)
         if opened is None:
             if len(self._open) >= _MOST_OPEN:
-                return []
+                return None
             opened = self._open[generation] = (k, {})
         elif opened[0] != k:
             self.refused += 1
-            return []
-        symbols = opened[1]
-        if symbol not in symbols:
-            self.held += len(payload)
-        symbols[symbol] = payload
-        if len(symbols) < k:
-            return []
-        return self._finish(generation, k, symbols)
+            return None
+        return opened[1]
 
     def _finish(self, generation: int, k: int, symbols: dict[int, bytes]) -> list[tuple[int, bytes]]:
         del self._open[generation]

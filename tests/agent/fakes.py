@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -87,10 +87,11 @@ class FakeNode:
     def start(self, now: int) -> None:
         self.seen.append("start")
 
-    def receive(self, frame: bytes, now: int, source: bytes | None = None) -> None:
-        if frame == self.fail_on:
+    def receive_run(self, frames: Sequence[tuple[bytes, bytes | None]], at: int, now: int) -> int:
+        if frames[at][0] == self.fail_on:
             raise RuntimeError("a bug")
-        self.seen.append(frame)
+        self.seen.append(frames[at][0])
+        return at + 1
 
     def disk_reported(self, event: api.DiskEvent, now: int) -> None:
         self.seen.append(event)

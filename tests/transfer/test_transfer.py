@@ -64,7 +64,7 @@ class Channel:
         _, generation, k, symbol, payload = parse_data(body)
         for number, receiver in self.receivers.items():
             if number not in self.dead and not lost(number, self.serial):
-                for index, chunk in receiver.feed(self.serial, generation, k, symbol, payload, self.now):
+                for index, chunk in receiver.feed([(self.serial, generation, k, symbol, payload)], self.now):
                     assert index not in self.got[number]
                     self.got[number][index] = chunk
                 if receiver.complete:

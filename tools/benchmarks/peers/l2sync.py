@@ -36,7 +36,7 @@ class L2sync(Watcher):
     """Agents that run all the time; a transfer is what they do by themselves when the tree changes."""
 
     name = "l2sync"
-    scenarios = Watcher.scenarios | {"idle", "million", "crowd"}
+    scenarios = Watcher.scenarios | {"idle", "million", "crowd", "replay"}
     command: ClassVar[Path] = Path("l2sync")
     """The program; set from the command line."""
 

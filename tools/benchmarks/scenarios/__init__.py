@@ -9,9 +9,27 @@ from benchmarks.scenarios.huge import DELTA, RENAME
 from benchmarks.scenarios.idle import IDLE, MILLION
 from benchmarks.scenarios.latency import LATENCY, SETTLE0
 from benchmarks.scenarios.limits import BARE, FAIR
+from benchmarks.scenarios.replay import REPLAY
 from benchmarks.scenarios.sweeps import LOSS, RECEIVERS, SLOW
 
-_ALL = (BIG, TREE, EDITS, LATENCY, IDLE, SETTLE0, DELTA, RENAME, SLOW, LOSS, RECEIVERS, BARE, FAIR, MILLION, CROWD)
+_ALL = (
+    BIG,
+    TREE,
+    EDITS,
+    LATENCY,
+    IDLE,
+    SETTLE0,
+    DELTA,
+    RENAME,
+    SLOW,
+    LOSS,
+    RECEIVERS,
+    BARE,
+    FAIR,
+    MILLION,
+    CROWD,
+    REPLAY,
+)
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _ALL}
 """By name, in the order in which they are run and shown."""
 USUAL = ("big", "tree", "edits", "latency", "idle")
