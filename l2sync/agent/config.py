@@ -77,6 +77,8 @@ class TreeSection(msgspec.Struct, frozen=True):
     """How long deletions are remembered; the same on every node."""
     rescan_s: Annotated[int, msgspec.Meta(ge=10)] = 3600
     """Seconds between two looks at the whole tree, which find what the kernel did not report."""
+    watch: Literal["auto", "fanotify", "inotify"] = "auto"
+    """How changes are heard of: of each directory (inotify), or of the whole file system (fanotify)."""
     keep_versions_days: Annotated[int, msgspec.Meta(ge=0, le=36500)] = 0
     """For how long what others change or delete is kept under .l2sync/versions; 0: not at all."""
     keep_versions_size: str = "1G"
@@ -120,6 +122,7 @@ _REMEDIES = {
     "tree.settle_ms": "give a number of milliseconds from 0 to 2000, such as settle_ms = 50",
     "tree.keep_versions_days": "give a whole number of days, such as keep_versions_days = 30; 0 keeps none",
     "tree.keep_versions_size": 'give bytes with K, M, G or T, such as keep_versions_size = "10G"',
+    "tree.watch": 'write watch = "auto", "fanotify" or "inotify"',
     "tree.rescan_s": "give a number of seconds, at least 10, such as rescan_s = 3600",
 }
 _TABLES: Mapping[str, type[msgspec.Struct]] = {

@@ -16,7 +16,7 @@ from l2sync.disk import CannotRestore, Paused
 from l2sync.frames import Verdict
 from l2sync.modtree import InvalidPath, TreePath, tree_path
 from l2sync.node import api
-from l2sync.node.status import Status
+from l2sync.node.status import Status, TreeInfo
 
 from .driver import Driver
 from .protocol import (
@@ -84,10 +84,15 @@ class Office:
         hindrances = tuple(text for text in (self.driver.link_down, self.driver.stuck) if text is not None)
         return msgspec.structs.replace(
             status,
+            trees=tuple(self._watched(tree) for tree in status.trees),
             counters=counters,
             reasons=hindrances + status.reasons,
             in_sync=status.in_sync and not hindrances,
         )
+
+    def _watched(self, tree: TreeInfo) -> TreeInfo:
+        watch = self.watches.get(tree.name)
+        return tree if watch is None else msgspec.structs.replace(tree, watch=watch.way)
 
     async def answer(self, query: Query, held: Held) -> Reply:
         """Do what is asked, as long as it takes. Raises Refusal."""

@@ -14,7 +14,7 @@ import structlog
 import trio
 
 from l2sync.cluster import BanRecord, Way
-from l2sync.disk import Settler, TreeOptions, TreeStore, Watcher
+from l2sync.disk import Settler, TreeOptions, TreeStore, Watcher, open_watcher
 from l2sync.frames import Keyring
 from l2sync.modtree import ModTree
 from l2sync.node.api import TreeSetup
@@ -172,9 +172,11 @@ def _open(tree: TreeSection, state_dir: Path, node_name: str) -> tuple[TreeStore
 
 
 def _watch(tree: TreeSection, store: TreeStore) -> Watcher:
-    watcher = Watcher(Path(tree.path), store.ignored)
-    watcher.watch()
-    return watcher
+    def refused(reason: str) -> None:
+        log = structlog.get_logger().bind(tree=tree.name)
+        log.warning("no_fanotify", reason=reason, remedy="a watch is kept for each directory (inotify)")
+
+    return open_watcher(Path(tree.path), store.ignored, tree.watch, refused)
 
 
 async def _close(store: TreeStore, worker: Worker) -> None:

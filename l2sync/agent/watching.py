@@ -50,6 +50,18 @@ class TreeWatch:
         desk.on_unsettled = self.touched
         self._log = structlog.get_logger().bind(tree=desk.name)
 
+    @property
+    def way(self) -> str:
+        """How changes are heard of: ``fanotify``, ``inotify``, ``inotify and scans``, or by ``scans`` alone."""
+        if self.watcher is None:
+            return "scans"
+        return self.watcher.way + (" and scans" if self.watcher.exhausted else "")
+
+    @property
+    def blind(self) -> bool:
+        """Whether some changes go unheard."""
+        return self.watcher is None or self.watcher.exhausted or self.watcher.outgrown
+
     async def run(self) -> None:
         """Watch until cancelled; the whole tree is looked at first."""
         try:
@@ -66,7 +78,7 @@ class TreeWatch:
         """Look now at all that was touched until now; how much differed. Raises what a scan raises."""
         if self.desk.paused_reason is not None:
             raise RuntimeError(f"{self.desk.name} is paused: {self.desk.paused_reason}")
-        if self.watcher is None or self.watcher.exhausted:
+        if self.blind:
             return await self.scan(None)
         await self._drain()
         touched = list(self.settler.due(1 << 62))
@@ -93,6 +105,7 @@ class TreeWatch:
             async with self._reading:
                 self._close_watcher()
                 self.watcher = await trio.to_thread.run_sync(self._open_watcher)
+            self._log.info("watching", by=self.way)
         except OSError as error:
             self._log.warning("not_watched", reason=str(error), remedy=f"looking at all of it every {BLIND_S:g} s")
         self._warn_of_limit()
@@ -123,6 +136,8 @@ class TreeWatch:
             try:
                 await trio.lowlevel.wait_readable(watcher.fileno())
                 await self._drain()
+                if self.watcher is watcher and watcher.outgrown:
+                    await self._begin()
             except (trio.ClosedResourceError, OSError, ValueError):
                 await trio.lowlevel.checkpoint()
 
@@ -134,11 +149,12 @@ class TreeWatch:
             touched = self.watcher.read_some()
             if touched is None:
                 touched = await trio.to_thread.run_sync(self.watcher.read)
+            limit = self.watcher.queue_limit
         if touched.overflow:
             self._log.warning(
                 "watch_overflow",
                 reason="the kernel's queue of reports overflowed; the whole tree is looked at",
-                remedy="raise fs.inotify.max_queued_events with sysctl if this is frequent",
+                remedy=f"raise {limit} with sysctl if this is frequent",
             )
             self.desk.scan(None)
         self._warn_of_limit()
@@ -176,7 +192,7 @@ class TreeWatch:
         last = self._clock()
         took = 0
         while True:
-            blind = self.watcher is None or self.watcher.exhausted
+            blind = self.blind
             every = max(BLIND_S, 10 * took / SECOND) if blind else self.rescan_s
             if self.rescan_s > 0 and blind:
                 every = min(every, self.rescan_s)

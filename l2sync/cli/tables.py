@@ -23,6 +23,7 @@ def render_status(status: StatusView) -> RenderableType:
     parts.append(_peers(status.peers) if status.peers else Text("No other node was seen on the segment.", "yellow"))
     parts += _members(status)
     parts += [Text(), _trees(status.trees)]
+    parts += [_watched(status.trees)] if status.trees else []
     parts += [_failing(tree) for tree in status.trees if tree.failing]
     if status.locks:
         parts += [Text(), _locks(status.locks)]
@@ -92,6 +93,14 @@ def _trees(trees: Iterable[TreeView]) -> Table:
         row = (f"{tree.entries:,}", amount(tree.bytes), f"{tree.pending:,}")
         table.add_row(Text(tree.name), Text(tree.path), state, *row, conflicts, digest)
     return table
+
+
+def _watched(trees: Iterable[TreeView]) -> Text:
+    ways: dict[str, list[str]] = {}
+    for tree in trees:
+        ways.setdefault(tree.watch or "unknown means", []).append(tree.name)
+    told = (f"{way} ({', '.join(names)})" for way, names in sorted(ways.items()))
+    return Text(f"changes are heard of by {', '.join(told)}", "dim")
 
 
 def _failing(tree: TreeView) -> Table:

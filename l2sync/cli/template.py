@@ -59,6 +59,8 @@ path = {path}
 #keep_versions_days = 0
 # How much space the kept versions may take; the oldest go first.
 #keep_versions_size = "1G"
+# How changes are heard of: "inotify" (each directory), "fanotify" (the whole file system), or "auto", by their number.
+#watch = "auto"
 # Seconds between two looks at the whole tree, for what the kernel did not report.
 #rescan_s = 3600
 """

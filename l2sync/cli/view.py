@@ -68,6 +68,7 @@ class TreeView(msgspec.Struct, frozen=True):
     conflicts: int = 0
     failing: tuple[FailureView, ...] = ()
     failing_count: int = 0
+    watch: str = ""
 
 
 class LockView(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from .restoring import CannotRestore
 from .settler import Settler
 from .store import TreeOptions, TreeStore
 from .watcher import Touched, Watcher
+from .watching import open_watcher
 
 __all__ = [
     "CannotRestore",
@@ -20,4 +21,5 @@ __all__ = [
     "TreeOptions",
     "TreeStore",
     "Watcher",
+    "open_watcher",
 ]

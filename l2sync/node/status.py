@@ -84,6 +84,8 @@ class TreeInfo(msgspec.Struct, frozen=True):
     conflicts: int
     failing: tuple[FailureInfo, ...] = ()
     failing_count: int = 0
+    watch: str = ""
+    """How changes are heard of: "fanotify", "inotify", "inotify and scans", "scans"; only the agent knows."""
 
 
 class LockInfo(msgspec.Struct, frozen=True):

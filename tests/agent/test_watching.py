@@ -16,7 +16,8 @@ from l2sync.agent import watching
 from l2sync.agent.desk import Desk
 from l2sync.agent.watching import TreeWatch
 from l2sync.agent.worker import Worker
-from l2sync.disk import Settler, Touched, TreeOptions, TreeStore, Watcher
+from l2sync.disk import Settler, Touched, TreeOptions, TreeStore, Watcher, open_watcher
+from l2sync.disk.inotify import InotifyWatcher
 from l2sync.modtree import Kind, Observation, Target, TreePath, to_entry
 from l2sync.node import api
 
@@ -43,9 +44,7 @@ class Tree:
         return self.watch
 
     def watcher(self) -> Watcher:
-        made = Watcher(self.root, self.store.ignored)
-        made.watch()
-        return made
+        return open_watcher(self.root, self.store.ignored)
 
     def report(self, event: api.DiskEvent) -> None:
         self.events.append(event)
@@ -124,7 +123,7 @@ async def test_a_root_that_vanishes_pauses_the_tree_and_deletes_nothing(tmp_path
         assert t.seen[b"there"].kind is Kind.FILE
 
 
-class Deaf(Watcher):
+class Deaf(InotifyWatcher):
     """Hears nothing: what is found is found by looking."""
 
     def read_some(self) -> None:
@@ -158,8 +157,25 @@ async def test_without_any_watcher_the_tree_is_looked_at_time_and_again(tmp_path
         await until(lambda: b"unheard" in t.seen, 5)
 
 
+async def test_a_tree_that_outgrows_its_way_of_watching_is_watched_in_another(tmp_path: Path):
+    opened: list[Watcher] = []
+
+    def growing(t: Tree) -> Watcher:
+        watcher = InotifyWatcher(t.root, t.store.ignored, None if opened else 1)
+        watcher.watch()
+        opened.append(watcher)
+        return watcher
+
+    async with tree(tmp_path, growing) as t:
+        assert len(opened) == 1 and t.watch.way == "inotify"
+        os.makedirs(t.root / "a/b")
+        await until(lambda: len(opened) == 2 and not t.watch.blind)
+        (t.root / "a/b/f").write_text("x")
+        await until(lambda: b"a/b/f" in t.seen)
+
+
 async def test_after_an_overflow_the_whole_tree_is_looked_at(tmp_path: Path):
-    class Overflowing(Watcher):
+    class Overflowing(InotifyWatcher):
         def read_some(self) -> None:
             return None
 

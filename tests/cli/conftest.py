@@ -28,6 +28,7 @@ STATUS: dict[str, Any] = {
             "pending": 0,
             "paused_reason": None,
             "conflicts": 2,
+            "watch": "fanotify",
         }
     ],
     "in_sync": True,

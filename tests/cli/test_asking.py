@@ -26,6 +26,7 @@ def test_the_verdict_comes_first(agent: FakeAgent, l2sync: Run) -> None:
     assert out.startswith("IN SYNC\n")
     for shown in ("web1", "id 3", "web2", "0.31 ms", "12,345", "3.0 MiB", "abababababab", "retransmissions 4", "held"):
         assert shown in out
+    assert "changes are heard of by fanotify (www)\n" in out
 
 
 def test_what_hinders_is_said_at_once(agent: FakeAgent, l2sync: Run) -> None:
