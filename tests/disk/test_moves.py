@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from l2sync.disk import Watcher
+from l2sync.disk import open_watcher
 from l2sync.disk.beneath import RENAME_EXCHANGE, rename_beneath
 
 from .conftest import Replica, differences
@@ -18,11 +18,10 @@ pytestmark = pytest.mark.root
 Pair = tuple[Replica, Replica]
 
 
-@pytest.fixture
-def heard(pair: Pair) -> Iterator[Callable[[], frozenset[bytes]]]:
+@pytest.fixture(params=["inotify", "fanotify"])
+def heard(pair: Pair, request: pytest.FixtureRequest) -> Iterator[Callable[[], frozenset[bytes]]]:
     """What the kernel tells of A since the last call."""
-    watcher = Watcher(pair[0].root)
-    watcher.watch()
+    watcher = open_watcher(pair[0].root, lambda path: False, request.param)
 
     def read() -> frozenset[bytes]:
         paths = watcher.read().paths
