@@ -160,6 +160,14 @@ class Ledger:
                 if host.store.index.get(path) != entry or entry.dot[0] == host.store.index.replica:
                     del entries[entry]
 
+    def gave_up(self, host: Host, path: TreePath) -> None:
+        """Nothing stands there any more, and a restore is to bring it back: that nobody else has can only be gone."""
+        others = [other.store.index.get(path) for other in self.world.hosts if other is not host]
+        versions = self.versions.get(path, {})
+        for entry in list(versions):
+            if not any(other is not None and other.version.covers(entry.version) for other in others):
+                del versions[entry]
+
     # --- locks ------------------------------------------------------------------------------------
 
     def _was_granted(self, host: Host, number: int) -> None:

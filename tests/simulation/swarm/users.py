@@ -402,6 +402,8 @@ class Users:
             for path, inode in host.store.volume.live.items():
                 if host.store.observe(path).look() != look_of(host.store.index.get(path)):
                     self.world.ledger.ended.add((path, thing_of(inode)))
+            for path in host.store.index.entries.keys() - host.store.volume.live.keys():
+                self.world.ledger.gave_up(host, path)
 
 
 __all__ = ["Users", "content", "name"]
