@@ -201,6 +201,8 @@ class Receiving:
         if event.key in queue:
             queue.remove(event.key)
         if batch is not None and batch.rounds is not None:
+            if batch.rounds.failed:
+                self.ctx.emit(Discard(event.tree, event.key))  # a disk that refused it all holds it still
             self._report(batch, batch.rounds, now)
         self._next_commit(shared, now)
 

@@ -161,7 +161,7 @@ class Ledger:
                     del entries[entry]
 
     def gave_up(self, host: Host, path: TreePath) -> None:
-        """Nothing stands there any more, and a restore is to bring it back: that nobody else has can only be gone."""
+        """A restore is to put there what the others have: versions that nobody else has are gone."""
         others = [other.store.index.get(path) for other in self.world.hosts if other is not host]
         versions = self.versions.get(path, {})
         for entry in list(versions):
