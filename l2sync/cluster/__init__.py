@@ -20,6 +20,7 @@ from .hub import (
     RegistryChanged,
     Released,
     Warned,
+    WayChanged,
 )
 from .locks import Claim, LockTable
 from .membership import TRANSITIONS, SelfState
@@ -53,4 +54,5 @@ __all__ = [
     "SelfState",
     "Warned",
     "Way",
+    "WayChanged",
 ]

@@ -70,6 +70,14 @@ class ReplayWindow:
         """Whether the serial is further ahead than any sender comes."""
         return serial - self._highest >= self.LEAP
 
+    def fresh(self, serial: int) -> bool:
+        """Whether `admit` would let this serial through."""
+        if serial > self._highest:
+            return serial - self._highest < self.LEAP
+        if serial < self._first or serial <= self._highest - self.WIDTH:
+            return False
+        return not self._words[(serial >> self._WORD) % self._WORDS] & 1 << (serial & self._BITS)
+
     def admit(self, serial: int) -> bool:
         """Whether this serial is new; it is not new any more afterwards."""
         word, top = serial >> self._WORD, self._highest >> self._WORD
@@ -192,6 +200,16 @@ class AckTracker:
             if parcel.owing:
                 found.append(parcel)
         return found
+
+    def hurry(self, now: int) -> None:
+        """What was sent by a way that did not work is due again at once, and owed from now on."""
+        waiting = {id(parcel): parcel for parcel, _ in self.by_serial.values()}
+        self._timers = []
+        for parcel in waiting.values():
+            parcel.first_sent, parcel.tries = now, 1
+            self._order += 1
+            self._timers.append((now, self._order, parcel))
+        heapq.heapify(self._timers)
 
     def next_deadline(self) -> int | None:
         """When the next parcel is due."""

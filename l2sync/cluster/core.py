@@ -7,11 +7,13 @@ from random import Random
 
 from l2sync.frames import (
     NOID,
+    OVERHEAD,
     STREAMED,
     Ack,
     Ban,
     Base,
     Bye,
+    Chain,
     Die,
     Header,
     Hello,
@@ -19,25 +21,29 @@ from l2sync.frames import (
     LocalError,
     Lock,
     Ping,
+    Probe,
     Purpose,
     Register,
     Rej,
     RejReason,
     RemoteError,
+    Tally,
     TreeState,
     Unlockall,
     Welcome,
 )
 
 from .bans import BanList, BanRecord
+from .chain import Chains
 from .hub import BansChanged, Claimed, Delivered, Event, Granted, Hub, OutFrame, Peer, PeerState, Refused, Released
 from .locks import Claim, LockTable
 from .membership import Membership, SelfState
 from .messenger import Messenger
+from .reach import Reach
 from .settings import ClusterSettings
-from .ways import Way
+from .ways import UNCOUNTED, Way
 
-_OURS = (Kind.LOCK, Kind.UNLOCKALL, Kind.BAN, Kind.BASE)
+_OURS = (Kind.LOCK, Kind.UNLOCKALL, Kind.BAN, Kind.BASE, Kind.CHAIN)
 HELD = 0
 """The logical time of a claim that is told again while it is held: before all others."""
 
@@ -75,15 +81,23 @@ class Cluster:
         self.membership.mtu = mtu
         self.membership.on_meet = self._meet
         self.membership.on_offline = self._part
+        self.reach = Reach(self.hub)
+        self.chains = Chains(self.hub, self.messenger)
+        self.membership.on_look = self.reach.listen
         self.locks = LockTable()
         self.counters = self.hub.counters
         self._claims = 0
         self._grants_dirty = False
         self._expire_at = 0
         self._tell_at: int | None = None
+        self._linked = True
+        """Whether the chain goes through all who are here."""
+        self._way = destination
         self._handlers: dict[int, Callable[[Peer, Header, bytes, int], None]] = {
             Kind.PING: self._handle_ping,
             Kind.BYE: self._handle_bye,
+            Kind.PROBE: self._handle_probe,
+            Kind.TALLY: self._handle_tally,
             Kind.REJ: lambda peer, header, body, now: None,
         }
 
@@ -150,7 +164,7 @@ class Cluster:
         """Send a frame that nobody answers."""
         self.hub.emit(kind, body, self.hub.peers.get(to) if to is not None else None)
 
-    def admit(self, header: Header) -> Peer | None:
+    def admit(self, header: Header, now: int) -> Peer | None:
         """The sender of a frame, if its session is placed and its serial was never seen; marks the serial seen."""
         peer = self.hub.sessions.get(header.session)
         if peer is None or peer.state is not PeerState.ONLINE:
@@ -158,6 +172,7 @@ class Cluster:
         if not peer.replay.admit(header.serial):
             self.counters["replayed"] += 1
             return None
+        self.reach.count(peer, header, now)
         return peer
 
     def speaker(self, session: int) -> Peer | None:
@@ -195,9 +210,11 @@ class Cluster:
                 if peer.replay.leaps(header.serial):
                     self.hub.accuse(peer, "serial")
                 return
+            self.reach.count(peer, header, now)
             if peer.state is not PeerState.OFFLINE or kind == Kind.REGISTER:
                 peer.last_seen = now
-            if source:
+            if source and (peer.address is None or header.dst != NOID or kind in UNCOUNTED):
+                # What goes to all may have been handed on by another.
                 peer.address = source
         if kind == Kind.HELLO:
             self.membership.hello(header, Hello.parse(body), now, source)
@@ -237,6 +254,12 @@ class Cluster:
     def _handle_bye(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
         self.membership.bye(peer, Bye.parse(body), now)
 
+    def _handle_probe(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
+        self.reach.probed(peer, Probe.parse(body), OVERHEAD + header.length, now)
+
+    def _handle_tally(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
+        self.reach.tally(peer, Tally.parse(body), now)
+
     def _handle_streamed(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
         if self.membership.doubts(peer):
             # It may have forgotten our claims: no answer of ours to its own must count before it knows them again.
@@ -257,6 +280,8 @@ class Cluster:
                         self._hear_bans(peer, Ban.parse(event.body), now)
                     elif event.kind == Kind.BASE:
                         self._rebase(peer, Base.parse(event.body).base, now)
+                    elif event.kind == Kind.CHAIN:
+                        self.chains.told(peer, Chain.parse(event.body))
                     else:
                         self._deliver_lock(peer, event, now)
                 except RemoteError as error:
@@ -458,6 +483,9 @@ class Cluster:
         dropped meanwhile, and have dropped our claims.
         """
         self._tell_at = now
+        self.reach.met(peer, now)
+        self.chains.forget(peer)
+        self._linked = False
         mark = len(self.hub.events)
         self.messenger.advance(peer)
         self._sort(peer, mark, now)
@@ -472,6 +500,9 @@ class Cluster:
         self._grants_dirty = True
 
     def _part(self, peer: Peer, now: int) -> None:
+        self.reach.left(peer)
+        self.chains.forget(peer)
+        self._linked = False
         self.locks.release(peer.session, 0)
         self._grants_dirty = True
 
@@ -485,11 +516,28 @@ class Cluster:
             self._tell_again(now)
         for peer in self.messenger.handle_timer(now):
             self.membership.offline(peer, "left a message unanswered", now)
+        self.reach.handle_timer(now)
+        self._follow_way(now)
         self._check_grants()
+
+    def _follow_way(self, now: int) -> None:
+        """After a change of the way or of who is here: tell the chain, and send again what was lost before."""
+        changed, self._way = self._way is not self.hub.way, self.hub.way
+        if changed:
+            self.messenger.tracker.hurry(now)
+        if changed or not self._linked:
+            self._linked = True
+            self.chains.update(now)
 
     def next_deadline(self) -> int | None:
         """When `handle_timer` has something to do."""
-        times = (self._tell_at, self.membership.next_deadline(), self.messenger.next_deadline())
+        times = (
+            self._tell_at,
+            self.membership.next_deadline(),
+            self.messenger.next_deadline(),
+            self.reach.next_deadline(),
+            0 if self._way is not self.hub.way or not self._linked else None,
+        )
         return min((time for time in times if time is not None), default=None)
 
     def take_frames(self) -> list[OutFrame]:

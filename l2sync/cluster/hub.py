@@ -14,7 +14,7 @@ from .acks import RangeSet, ReplayWindow, RoundTrip
 from .bans import BanList
 from .settings import ClusterSettings
 from .streams import EpochStream, InStream
-from .ways import JOINING, Way
+from .ways import JOINING, MEASURING, UNCOUNTED, Way
 
 
 class PeerState(Enum):
@@ -59,6 +59,14 @@ class Peer:
     doubted_at: int | None = None
     """When last there was a sign that frames to its address do not reach it (ns)."""
 
+    heard: int = 0
+    """Frames to all that have arrived of it since we met."""
+    heard_at: int = 0
+    trials: dict[int, list[int]] = field(default_factory=dict)
+    """Of its latest trials by number: probes by each lane that have arrived, and bytes of the largest."""
+    hand_on: int | None = None
+    """The node that its frames to all are to be handed on to."""
+
     @property
     def rtt_ns(self) -> int | None:
         return self.roundtrip.smoothed
@@ -68,7 +76,7 @@ class Peer:
 class OutFrame:
     """A frame to be sealed and sent; ``address`` is the MAC address to send to, None for broadcast.
 
-    Two in succession with one serial are one frame that goes both ways.
+    Several in succession with one serial are one frame that goes by more than one way.
     """
 
     kind: int
@@ -171,6 +179,15 @@ class BansChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class WayChanged:
+    """Frames for all go another way from now on; ``text`` says why, where it can be said."""
+
+    before: Way
+    now: Way
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Misbehaved:
     """A member did what no member does; ``count`` times so far, told at the first and then ever more seldom."""
 
@@ -180,6 +197,8 @@ class Misbehaved:
     count: int
 
 
+_MOST_KNOWN = 64
+"""Addresses that a newcomer's frame goes to one by one, where nothing reaches all."""
 _MOST_ACCUSED = 256
 _MOST_REASONS = 16
 
@@ -197,6 +216,7 @@ Event: TypeAlias = (
     | Warned
     | Misbehaved
     | BansChanged
+    | WayChanged
 )
 
 
@@ -231,6 +251,11 @@ class Hub:
     way: Way = Way.BROADCAST
     group: bytes | None = None
     """The cluster's multicast address."""
+    first_hop: bytes | None = None
+    """Where frames for all go from here, where they go from node to node."""
+    sent_frames: int = 0
+    sent_bytes: int = 0
+    """What went to all, but for what newcomers are to hear as well."""
 
     def accuse(self, peer: Peer, reason: str) -> None:
         """Note that a member did what no member does. Who holds the key may speak in another's name, too."""
@@ -269,19 +294,34 @@ class Hub:
     def emit(self, kind: int, body: bytes, to: Peer | None = None) -> int:
         """Have a frame sent to one peer or to all; returns its serial."""
         serial = self.next_serial()
-        if to is not None and to.doubted_at is None and to.address is not None:
+        if to is not None and to.address is not None and (to.doubted_at is None or kind in MEASURING):
             self.out.append(OutFrame(kind, to.id, serial, body, to.address))
             return serial
+        if to is None and kind not in UNCOUNTED:
+            self.sent(1, len(body))
         target = NOID if to is None else to.id
-        certain = to is None and kind not in JOINING
-        self.out += [OutFrame(kind, target, serial, body, address) for address in self.to_all(certain)]
+        addresses = self.to_all(certain=to is None and kind not in JOINING)
+        if to is not None and to.address is not None and addresses != (None,):
+            # Doubted; but where broadcast may fail, its address may be all there is.
+            addresses = (*addresses, to.address)
+        self.out += [OutFrame(kind, target, serial, body, address) for address in dict.fromkeys(addresses)]
         return serial
+
+    def sent(self, frames: int, size: int) -> None:
+        """Frames went to all."""
+        self.sent_frames += frames
+        self.sent_bytes += size
 
     def to_all(self, certain: bool = True) -> tuple[bytes | None, ...]:
         """Addresses (None: broadcast) by which a frame reaches all; not ``certain``: by whatever way they hear."""
         if self.group is None or self.way is Way.BROADCAST:
             return (None,)
-        return (self.group,) if certain else (None, self.group)
+        if certain and self.way is Way.CHAIN:
+            return (self.first_hop,)
+        if certain:
+            return (self.group,)
+        known = () if self.way is Way.MULTICAST else tuple(p.address for p in self.sessions.values() if p.address)
+        return (None, self.group, *known[:_MOST_KNOWN])
 
     def doubt(self, peer: Peer, now: int) -> None:
         """Send to all for a while what is meant for this peer: whoever says frames with its source address can make

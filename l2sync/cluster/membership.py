@@ -85,6 +85,8 @@ class Membership:
         """The keys that this node tells the others it knows."""
         self.on_meet: Callable[[Peer, int], None] = lambda peer, now: None
         self.on_offline: Callable[[Peer, int], None] = lambda peer, now: None
+        self.on_look: Callable[[int], None] = lambda now: None
+        """Called twice in a ping interval."""
         self._candidates: dict[int, Candidate] = {}
         self._offered = NOID
         self._taken: set[int] = set()
@@ -556,6 +558,7 @@ class Membership:
                 self.offline(peer, f"not heard of for {limit // 1_000_000} ms", now)
             if peer.doubted_at is not None and now - peer.doubted_at > self.hub.settings.doubt_interval:
                 peer.doubted_at = None
+        self.on_look(now)
         for session in [s for s, c in self._candidates.items() if now - c.heard > 30 * interval]:
             del self._candidates[session]
 

@@ -59,6 +59,7 @@ class _Port:
     bytes_out: int = 0
     bytes_in: int = 0
     largest: int | None = None
+    deaf_to_groups: bool = False
 
 
 @dataclass(slots=True)
@@ -138,10 +139,18 @@ class SimulatedSegment:
         self.rules = replace(self.rules, **changes)  # type: ignore[arg-type]
 
     def set_port(
-        self, port: int, *, rate: int | None = None, loss: float | None = None, largest: int | None = None
+        self,
+        port: int,
+        *,
+        rate: int | None = None,
+        loss: float | None = None,
+        largest: int | None = None,
+        deaf_to_groups: bool = False,
     ) -> None:
         """Give one port its own rate, its own loss of what it receives, and the largest payload that reaches it (the
-        others are lost silently); None returns to the segment's rules."""
+        others are lost silently), and whether its card drops what goes to groups; None returns to the segment's rules.
+        """
+        self._ports[port].deaf_to_groups = deaf_to_groups
         self._ports[port].largest = largest
         self._ports[port].rate = rate
         self._ports[port].loss = loss
@@ -202,7 +211,10 @@ class SimulatedSegment:
         if not self._lets_through(address, now):
             self.counters["throttled"] += 1
             return True
+        grouped = address is not None and bool(address[0] & 1)
         for receiver in self._receivers(port, address):
+            if grouped and self._ports[receiver].deaf_to_groups:
+                continue
             self._cross(port, receiver, payload, sender.sending_until)
         return True
 

@@ -28,6 +28,7 @@ from l2sync.cluster import (
     Released,
     Warned,
     Way,
+    WayChanged,
 )
 from l2sync.frames import (
     DATA_OVERHEAD,
@@ -209,6 +210,9 @@ class Node:
             return
         self.counters[_FRAMES_IN[header.kind]] += 1
         self.counters[_BYTES_IN[header.kind]] += len(frame)
+        if (onward := self.cluster.chains.hand_on(header)) is not None:
+            self.counters["frames_handed_on"] += 1
+            self.ctx.emit(Send(frame[: OVERHEAD + header.length], onward))
         try:
             if header.kind == Kind.DATA:
                 self._receive_data(header, body, now, source)
@@ -328,7 +332,7 @@ class Node:
     # --- frames -----------------------------------------------------------------------------------
 
     def _receive_data(self, header: Header, body: bytes, now: int, source: bytes | None) -> None:
-        peer = self.cluster.admit(header)
+        peer = self.cluster.admit(header, now)
         if peer is None:
             self.cluster.stranger(header, now, source)
             self._flush_frames()
@@ -342,7 +346,7 @@ class Node:
             self._flush_frames()
 
     def _receive_repair(self, header: Header, body: bytes, now: int, source: bytes | None) -> None:
-        peer = self.cluster.admit(header)
+        peer = self.cluster.admit(header, now)
         if peer is None or header.dst != self.cluster.source_id:
             return
         peer.last_seen = now
@@ -357,6 +361,7 @@ class Node:
             emit(Send(frame, address))
             self.counters["bytes_out_data"] += len(frame)
         self.counters["frames_out_data"] += len(bodies)
+        cluster.hub.sent(len(bodies), sum(map(len, bodies)))
 
     def _flush_frames(self) -> None:
         for frame in self.cluster.take_frames():
@@ -427,6 +432,10 @@ class Node:
                     self.ctx.notify("ban", "warning", reason=text)
             case Misbehaved(peer, name, reason, count):
                 self.ctx.notify("peer_misbehaves", "warning", peer=name, id=peer, reason=reason, count=count)
+            case WayChanged(before, way, text):
+                self.ctx.notify(
+                    "way_changed", "warning", before=before.value, now=way.value, reason=text or "it works again"
+                )
             case Warned(text):
                 self.ctx.notify("cluster_warning", "warning", reason=text)
             case _:

@@ -44,7 +44,7 @@ class Intake:
             return at
         session = int.from_bytes(first[_SESSION])
         peer = self.cluster.speaker(session)
-        if peer is None:
+        if peer is None or peer.hand_on is not None:
             return at
         opened, end, forged = self.keyring.open_run(frames, at)
         if forged:
@@ -72,6 +72,8 @@ class Intake:
                 batch, symbols = number, []
             symbols.append((serial, high << 8 | low, k, symbol, body[DATA_OVERHEAD:]))
         self._hand_on(session, batch, symbols, now)
+        peer.heard += len(opened) - replayed
+        peer.heard_at = now
         self.counters["replayed"] += replayed
         self.counters["frames_in_data"] += len(opened)
         self.counters["bytes_in_data"] += size + OVERHEAD * len(opened)

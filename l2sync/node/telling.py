@@ -66,7 +66,7 @@ class Telling:
 
     def _segment(self) -> SegmentInfo:
         hub = self.ctx.cluster.hub
-        return SegmentInfo(hub.way.value, hub.room + OVERHEAD)
+        return SegmentInfo(hub.way.value, hub.room + OVERHEAD, tuple(self.ctx.cluster.reach.suspicions.values()))
 
     def _reasons(self, refused: str | None) -> list[str]:
         if refused is not None:

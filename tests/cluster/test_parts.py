@@ -122,3 +122,11 @@ def test_an_answer_goes_along_with_the_next_message_and_is_not_lost_where_it_can
     messenger.send(Kind.DONE, b"two", MS, peer)
     assert [frame.kind for frame in hub.out] == [Kind.DONE, Kind.ACK, Kind.DONE]
     assert messenger.handle_timer(30 * MS) == [] and [f.kind for f in hub.out].count(Kind.ACK) == 1
+
+
+@given(st.lists(st.integers(0, 20_000), max_size=60), st.integers(0, 60))
+def test_a_window_says_beforehand_what_it_will_let_through(serials: list[int], first: int) -> None:
+    window = ReplayWindow(first)
+    for serial in serials:
+        fresh = window.fresh(serial)
+        assert fresh == window.admit(serial)
