@@ -78,7 +78,7 @@ class Ledger:
                 self.secured.get(host.number, set()).discard((path, old))
             if new is not None:
                 self.made.setdefault((path, new), f"web{host.number} at {self.world.now // 1_000_000} ms")
-                if new[0] is not Kind.DIR:  # an empty directory is any empty directory: one that comes back is no new one
+                if new[0] is not Kind.DIR:  # an empty one is any empty one: what comes back is nothing new
                     self.ended.discard((path, new))
                 if new[0] is Kind.FILE:
                     self.known.add(new[1])
