@@ -195,6 +195,24 @@ class Lab:
             rules += [f"oifname {{ {ports} }} {kind}{chance} drop", "}", "}"]
         _command(["ip", "netns", "exec", self.bridge, "nft", "-f", "-"], "\n".join(rules) + "\n")
 
+    def throttle(self, broadcast: int | None = None, multicast: int | None = None) -> None:
+        """Have the bridge pass only so much broadcast and multicast (kbit/s), of all hosts together.
+
+        0: nothing, None: all. Switches call that storm control.
+        """
+        rules = ["table bridge l2s_storm {}", "delete table bridge l2s_storm"]
+        limits = ((broadcast, "broadcast"), (multicast, "multicast"))
+        over = "limit rate over {} bytes/second burst 4 kbytes drop"
+        drops = [
+            f"meta pkttype {kind} " + (over.format(limit * 125) if limit else "drop")
+            for limit, kind in limits
+            if limit is not None
+        ]
+        if drops:
+            hook = "type filter hook prerouting priority 0"
+            rules += ["table bridge l2s_storm { chain storm {", hook, *drops, "}", "}"]
+        _command(["ip", "netns", "exec", self.bridge, "nft", "-f", "-"], "\n".join(rules) + "\n")
+
     def traffic(self) -> list[Traffic]:
         """What each host has sent and received, in the hosts' order; headers that offloading saves are not in it."""
         answer = _command(["ip", "-n", self.bridge, "-s", "-j", "link", "show", "type", "veth"])

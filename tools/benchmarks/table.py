@@ -62,7 +62,7 @@ ROUNDS: dict[str, Round] = {
     "alone": Round(("rename", "settle0", "bare"), settings=_OPEN),
     "fan-out": Round(("receivers",), settings={"rate": 50.0}),
     "jumbo fan-out": Round(("receivers",), settings={"rate": 50.0, "mtu": 9000}),
-    "hard": Round(("loss", "slow"), settings={"rate": 100.0}),
+    "hard": Round(("loss", "slow", "storm"), settings={"rate": 100.0}),
     "large": Round(("million", "crowd")),
     "shared": Round(("fair",), settings={"rate": 1000.0}),
 }
@@ -95,6 +95,7 @@ _DELTA, _MILLION = "in a file of 1 GiB, 8 receivers", "agents with 1,000,000 ent
 _CROWD, _IDLE = "200 simulated nodes join, then a lock over all", "agents with 10,000 entries, idle"
 _EDITS = "100 of 10,000 files rewritten, 8 receivers, not shaped"
 _TCP = "two nodes, 500 Mbit/s TCP of a third, 1 Gbit/s"
+_STORM = f"{_TREE}, broadcast at 64 kbit/s"
 _LATENCY = "a 100-byte file closed to visible on all 8, settle_ms = 0"
 
 LINES = (
@@ -111,6 +112,8 @@ LINES = (
     Line(_LOST, "time / without loss", "hard", "loss", _special("time_ratio"), 1.20),
     Line(_LOST, "bytes / without loss", "hard", "loss", _special("bytes_ratio"), 1.12),
     Line(f"{_BIG}, one at a tenth", "time of the others / all even", "hard", "slow", _special("others_ratio"), 1.2),
+    Line(_STORM, "rate / plain multicast's", "hard", "storm", _special("of_multicast"), least=0.8, pick="broadcast"),
+    Line(f"{_STORM}, multicast too", "rate / plain multicast's", "hard", "storm", _special("of_multicast"), pick="both"),
     Line(_LATENCY, "median, ms", "alone", "settle0", _special("median_ms"), 15.0),
     Line(_LATENCY, "99th percentile, ms", "alone", "settle0", _special("p99_ms"), 60.0),
     Line(_EDITS, "time / rsync's", "open", "edits", _seconds, 0.5, against="rsync"),

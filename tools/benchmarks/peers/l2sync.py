@@ -18,6 +18,7 @@ _CONFIGURATION = """\
 name = "bench"
 key_file = "{key}"
 interface = "eth0"
+destination = "{destination}"
 
 [node]
 name = "host{number}"
@@ -36,9 +37,10 @@ class L2sync(Watcher):
     """Agents that run all the time; a transfer is what they do by themselves when the tree changes."""
 
     name = "l2sync"
-    scenarios = Watcher.scenarios | {"idle", "million", "crowd", "replay"}
+    scenarios = Watcher.scenarios | {"idle", "million", "crowd", "replay", "storm"}
     command: ClassVar[Path] = Path("l2sync")
     """The program; set from the command line."""
+    destination: ClassVar[str] = "broadcast"
 
     @classmethod
     def version(cls) -> str:
@@ -67,6 +69,7 @@ class L2sync(Watcher):
                     socket=self.socket(host.number),
                     tree=self.trees[host.number],
                     settle=0 if self.eager else _SETTLE,
+                    destination=self.destination,
                 )
             )
             self.start_agent(host)

@@ -10,6 +10,7 @@ from benchmarks.scenarios.idle import IDLE, MILLION
 from benchmarks.scenarios.latency import LATENCY, SETTLE0
 from benchmarks.scenarios.limits import BARE, FAIR
 from benchmarks.scenarios.replay import REPLAY
+from benchmarks.scenarios.storm import STORM
 from benchmarks.scenarios.sweeps import LOSS, RECEIVERS, SLOW
 
 _ALL = (
@@ -29,6 +30,7 @@ _ALL = (
     MILLION,
     CROWD,
     REPLAY,
+    STORM,
 )
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _ALL}
 """By name, in the order in which they are run and shown."""
