@@ -139,6 +139,8 @@ def _as_the_rules_say(world: World) -> None:
             continue
         latest = [e for e in written.values() if not any(_saw(other, e) for other in written.values())]
         wanted, stands = max(latest, key=_rank), final.get(path)
+        if stands is not None and stands.deleted and wanted.deleted:
+            continue  # nobody sees which of several deletions it was
         if stands is not None and not stands.dot[1]:
             continue  # a restore gave up what only this node had known
         if stands is not None and any(
