@@ -70,6 +70,8 @@ class TreeSection(msgspec.Struct, frozen=True):
     ignore: tuple[str, ...] = ()
     devices: bool = False
     """Whether FIFOs and device nodes are kept in sync as well."""
+    cross_mounts: bool = False
+    """Whether file systems that are mounted within the tree belong to it."""
     settle_ms: Annotated[int, msgspec.Meta(ge=0, le=2000)] = 50
     max_delete_percent: Annotated[int, msgspec.Meta(ge=0, le=100)] = 50
     """More of the tree than this, vanishing at once, is held back until a user decides; 100: never."""
@@ -117,6 +119,7 @@ _REMEDIES = {
     "tree.path": 'give the absolute path of a directory, such as path = "/srv/www"',
     "tree.ignore": 'give a list of gitignore patterns, such as ignore = ["*.swp", "cache/"]',
     "tree.devices": "write devices = true or devices = false",
+    "tree.cross_mounts": "write cross_mounts = true or cross_mounts = false",
     "tree.max_delete_percent": "give a number from 0 to 100, such as max_delete_percent = 50; 100 means no brake",
     "tree.tombstone_days": "give a number of days, at least 1, such as tombstone_days = 90",
     "tree.settle_ms": "give a number of milliseconds from 0 to 2000, such as settle_ms = 50",

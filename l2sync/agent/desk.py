@@ -219,8 +219,8 @@ class Desk:
 
     def _set_aside(self, paths: tuple[TreePath, ...]) -> None:
         def work() -> None:
-            place = self.store.set_aside(paths)
-            self._log.warning("set_aside", count=len(paths), place=str(place))
+            places = self.store.set_aside(paths)
+            self._log.warning("set_aside", count=len(paths), place=", ".join(map(str, places)))
 
         self._try("set_aside", work)
         self.scan(None)

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 import trio
 
-from l2sync.disk import CannotRestore, Paused
+from l2sync.disk import CannotRestore, NotCrossed, Paused
 from l2sync.frames import Verdict
 from l2sync.modtree import InvalidPath, TreePath, tree_path
 from l2sync.node import api
@@ -112,7 +112,7 @@ class Office:
             case ConflictsQuery(tree):
                 return success(await self._conflicts(tree))
             case DecideQuery(tree, path):
-                return success(text=await self._decide(self._tree_of(tree, path), Verdict.APPROVE))
+                return success(text=await self._approve(tree, path))
             case WhyQuery():
                 return success(await self._why(query))
             case VersionsQuery():
@@ -226,6 +226,23 @@ class Office:
         if not answer.ok:
             raise Refusal("not_held", answer.detail)
         return answer.detail
+
+    async def _approve(self, word: str, path: bytes) -> str:
+        """Let a tree's losses be, or what is mounted, or no more, at a path of one."""
+        inside = {_inside(path, root) for root in self.roots.values()}
+        if word in self.roots or b"" in inside or (inside == {None} and word.partition(":")[0] not in self.roots):
+            return await self._decide(self._tree_of(word, path), Verdict.APPROVE)
+        tree, place = await trio.to_thread.run_sync(self._find, path, os.fsencode(word))
+        desk = self.driver.desks[tree]
+        try:
+            meaning = await desk.worker.run(lambda: desk.store.allow_mount(place))
+        except (NotCrossed, Paused) as error:
+            raise Refusal("failed", str(error)) from None
+        if meaning is None:
+            raise Refusal("not_held", f"nothing is asked of {os.fsdecode(place)} in {tree}: see l2sync status")
+        with contextlib.suppress(Exception):  # else the next look at all of it finds the same
+            await self.watches[tree].scan(None)
+        return f"{tree}: {os.fsdecode(place)}: {meaning}"
 
     def _tree_of(self, word: str, path: bytes) -> str:
         """The tree of that name, or whose root is at ``path``."""

@@ -148,6 +148,7 @@ def _open(tree: TreeSection, state_dir: Path, node_name: str) -> tuple[TreeStore
     options = TreeOptions(
         ignore=tuple(tree.ignore),
         devices=tree.devices,
+        cross_mounts=tree.cross_mounts,
         settle_ns=tree.settle_ms * MS,
         keep_versions_ns=tree.keep_versions_days * DAY,
         keep_versions_bytes=parse_size(tree.keep_versions_size) or 0,
@@ -176,7 +177,8 @@ def _watch(tree: TreeSection, store: TreeStore) -> Watcher:
         log = structlog.get_logger().bind(tree=tree.name)
         log.warning("no_fanotify", reason=reason, remedy="a watch is kept for each directory (inotify)")
 
-    return open_watcher(Path(tree.path), store.ignored, tree.watch, refused)
+    mounts = (lambda: store.mounts) if tree.cross_mounts else None
+    return open_watcher(Path(tree.path), store.ignored, tree.watch, refused, mounts)
 
 
 async def _close(store: TreeStore, worker: Worker) -> None:

@@ -225,3 +225,5 @@ class TreeWatch:
             elif self.desk.paused_reason is not None:
                 self.desk.set_paused(None)
                 await self._begin()
+            elif await self.desk.worker.run(self.desk.store.remounted):
+                await self._begin()

@@ -49,6 +49,8 @@ path = {path}
 #ignore = ["*.swp", "cache/"]
 # FIFOs and device nodes are left alone unless this says true.
 #devices = false
+# File systems that are mounted within the tree are left alone unless this says true: then they belong to it.
+#cross_mounts = false
 # More of the tree than this, vanishing at once, is held back until l2sync approve or l2sync restore; 100: never.
 #max_delete_percent = 50
 # Days for which deletions are remembered, the same on every host; who is away for longer is asked about what it has.

@@ -3,16 +3,19 @@
 from .applier import CommitResult
 from .explain import Seen
 from .guard import Paused
+from .mounts import NotCrossed
+from .options import TreeOptions
 from .preparing import Prepared
 from .restoring import CannotRestore
 from .settler import Settler
-from .store import TreeOptions, TreeStore
+from .store import TreeStore
 from .watcher import Touched, Watcher
 from .watching import open_watcher
 
 __all__ = [
     "CannotRestore",
     "CommitResult",
+    "NotCrossed",
     "Paused",
     "Prepared",
     "Seen",

@@ -16,7 +16,7 @@ from .chunker import READ
 from .ignore import Ignore
 from .index import Index, Row
 from .job import Job
-from .linking import LinkPlan
+from .linking import LinkPlan, inode
 from .look import (
     SPECIAL,
     kind_of,
@@ -31,6 +31,7 @@ from .sources import Sources, is_already
 from .staging import StagedBatch
 from .versions import Keeping
 from .written import WrittenDirectories
+from .xattrs import Xattrs
 
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 
@@ -182,7 +183,7 @@ class Applier:
             sig = signature(status)
             if sig == row.signature:
                 return _Verdict.FREE
-            ours = job.path in self._sources.linked or status.st_ino in self._links.moved
+            ours = job.path in self._sources.linked or inode(status) in self._links.moved
             if ours and without_ctime(sig) == without_ctime(row.signature):
                 return _Verdict.FREE
         if not entry.deleted and is_already(entry, status, self._directories):
@@ -207,8 +208,9 @@ class Applier:
         if job.status is not None and not self._judge(job):
             return
         job.staged = self._batch.fresh_name()
-        os.mkdir(job.staged, 0o700, dir_fd=self._batch.fd)
-        put(job.staged, self._batch.fd, name(job.path), directory, job.status, self._keep(job))
+        area = self._batch.at(job.path)
+        os.mkdir(job.staged, 0o700, dir_fd=area)
+        put(job.staged, area, name(job.path), directory, job.status, self._keep(job))
         self._directories.forget(job.path)
 
     def _place(self, job: Job) -> None:
@@ -221,7 +223,7 @@ class Applier:
             self._written.beyond = True
         else:
             try:
-                put(job.staged, self._batch.fd, name(job.path), directory, job.status, self._keep(job))
+                put(job.staged, self._batch.at(job.path), name(job.path), directory, job.status, self._keep(job))
             except OSError as error:
                 if error.errno not in _NOT_EMPTY:
                     raise
@@ -263,11 +265,11 @@ class Applier:
 
     def _change_attributes(self, job: Job, directory: int) -> None:
         try:
-            set_attributes(job.entry, name(job.path), directory, self._beneath.xattrs, job.status)
+            set_attributes(job.entry, name(job.path), directory, self._xattrs(job), job.status)
         except (OSError, ValueError, OverflowError):
             if job.before is not None:  # else half of them would be taken for the user's doing
                 with contextlib.suppress(OSError):
-                    set_attributes(job.before, name(job.path), directory, self._beneath.xattrs)
+                    set_attributes(job.before, name(job.path), directory, self._xattrs(job))
             raise
 
     def _remove(self, job: Job) -> None:
@@ -277,7 +279,8 @@ class Applier:
         directory = self._written.enter(parent(job.path))
         if not was_directory:
             assert job.status is not None, "what is judged free to be removed was seen"
-            take(name(job.path), directory, self._batch.fresh_name(), self._batch.fd, job.status, self._keep(job))
+            area = self._batch.at(job.path)
+            take(name(job.path), directory, self._batch.fresh_name(), area, job.status, self._keep(job))
             self._links.touch(job.status)
         elif not self._remove_directory(job, directory):
             return
@@ -296,6 +299,9 @@ class Applier:
 
     def _not_empty(self, job: Job) -> None:
         """Something was made in a directory that was to go: a scan will tell what, unless it does not look at it."""
+        if self._beneath.holds_closed(job.path):
+            self._fail(job, "a file system is, or was, mounted below it: see l2sync status")
+            return
         with os.scandir(self._directories.get(job.path)) as listing:
             for item in listing:
                 child = TreePath(job.path + b"/" + os.fsencode(item.name))
@@ -308,14 +314,17 @@ class Applier:
     def _finish_directory(self, job: Job) -> None:
         directory = self._directories.get(job.path)
         try:
-            set_open_attributes(job.entry, directory, self._beneath.xattrs)
+            set_open_attributes(job.entry, directory, self._xattrs(job))
         except (OSError, ValueError, OverflowError):
             if job.before is not None and job.before.kind is Kind.DIR:
                 with contextlib.suppress(OSError):
-                    set_open_attributes(job.before, directory, self._beneath.xattrs)
+                    set_open_attributes(job.before, directory, self._xattrs(job))
             raise
         self._written.note(job.path)
         self._ended.append(job)
+
+    def _xattrs(self, job: Job) -> Xattrs:
+        return self._beneath.system(job.path).xattrs
 
     def _keep(self, job: Job) -> Keep | None:
         return None if self._keeping is None else self._keeping.of(job.path, job.entry.author)
@@ -338,7 +347,7 @@ class Applier:
 
     def _is_so(self, job: Job, status: os.stat_result) -> bool:
         """Whether it looks as it shall, and what was given only attributes was not saved anew since it was judged."""
-        if not same_attributes(job.entry, status, self._beneath.times):
+        if not same_attributes(job.entry, status, self._beneath.system(job.path).times):
             return False
         return job.staged is not None or job.status is None or job.status.st_ino == status.st_ino
 
@@ -356,12 +365,13 @@ class Applier:
             file = self._batch.copy_open(job.entry, source, os.fstat(source).st_size)
         finally:
             os.close(source)
-        os.rename(file.name, name(job.path), src_dir_fd=self._batch.fd, dst_dir_fd=directory)
+        os.rename(file.name, name(job.path), src_dir_fd=file.area, dst_dir_fd=directory)
         job.staged = None
         job.status = None
         for mate in self._links.followers(job.path):
             above = self._directories.get(parent(mate.path))
-            os.rename(self._links.stage(mate), name(mate.path), src_dir_fd=self._batch.fd, dst_dir_fd=above)
+            area = self._batch.at(mate.path)
+            os.rename(self._links.stage(mate), name(mate.path), src_dir_fd=area, dst_dir_fd=above)
 
     def _each(self, jobs: Iterable[Job], step: Callable[[Job], object]) -> None:
         for job in jobs:
@@ -377,7 +387,9 @@ class Applier:
         except (ValueError, OverflowError) as error:  # an entry that no file system can hold
             self._fail(job, str(error))
         except OSError as error:
-            self._note(error)
+            top = self._on(job.path)
+            if top is None:
+                self._note(error)
             above = self._result.failed.get(parent(job.path))
             if error.errno in NOT_THERE and above is not None:
                 self._fail(job, f"the directory above it could not be made: {above.rpartition(': ')[2]}")
@@ -385,7 +397,16 @@ class Applier:
                 self._result.changed.append(job.path)
                 self._jobs.pop(job.path, None)
             else:
-                self._fail(job, error.strerror or str(error))
+                where = f" (on what is mounted at {os.fsdecode(top)})" if top else ""
+                self._fail(job, (error.strerror or str(error)) + where)
+
+    def _on(self, path: TreePath) -> TreePath | None:
+        """Where the file system is mounted that the path is on; None for that of the root."""
+        try:
+            system = self._beneath.system(path)
+        except OSError:
+            return ROOT
+        return system.top if system.nested else None
 
     def _lost_above(self, path: TreePath) -> bool:
         """Whether the index says that a directory is there which is not: the user took it away."""

@@ -9,20 +9,29 @@ from datetime import UTC, datetime
 from l2sync.modtree import PRIVATE, TreePath, ancestors, parent
 from l2sync.modtree import name as last_name
 
-from .beneath import DIRECTORY, NOT_THERE, Beneath, rename_beneath, sync_file_system
+from .beneath import DIRECTORY, NOT_THERE, Beneath, System, rename_beneath, sync_file_system
 
 ASIDE = PRIVATE + b"/aside"
 _KEEP = 1
 """RENAME_NOREPLACE."""
 
 
-def set_aside(beneath: Beneath, paths: Iterable[TreePath]) -> bytes:
+def set_aside(beneath: Beneath, paths: Iterable[TreePath]) -> list[bytes]:
     """Move what stands at these paths, and all that is in it, below a new directory; its path beneath the root.
 
-    Raises OSError.
+    Of each file system that something is on, one directory. Raises OSError.
     """
+    parts: dict[TreePath, tuple[System, list[TreePath]]] = {}
+    for path in paths:
+        if not beneath.closed(path):
+            system, rest = beneath.place(path)
+            parts.setdefault(system.top, (system, []))[1].append(TreePath(rest))
+    return [(top + b"/" if top else b"") + _set_aside(*part) for top, part in parts.items()]
+
+
+def _set_aside(beneath: System, paths: Iterable[TreePath]) -> bytes:
     place = _new_place(beneath)
-    wanted = set(paths)
+    wanted = {path for path in paths if path}
     for path in sorted(path for path in wanted if wanted.isdisjoint(ancestors(path))):
         target = place + b"/" + parent(path) if parent(path) else place
         _make(beneath, target)
@@ -39,7 +48,7 @@ def set_aside(beneath: Beneath, paths: Iterable[TreePath]) -> bytes:
 class _Opened:
     """A directory held open for a moment."""
 
-    def __init__(self, beneath: Beneath, path: bytes) -> None:
+    def __init__(self, beneath: System, path: bytes) -> None:
         self.fd = beneath.open(path, DIRECTORY)
 
     def __enter__(self) -> _Opened:
@@ -49,7 +58,7 @@ class _Opened:
         os.close(self.fd)
 
 
-def _new_place(beneath: Beneath) -> bytes:
+def _new_place(beneath: System) -> bytes:
     _make(beneath, ASIDE)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     number = 0
@@ -64,7 +73,7 @@ def _new_place(beneath: Beneath) -> bytes:
         return ASIDE + b"/" + name
 
 
-def _make(beneath: Beneath, path: bytes) -> None:
+def _make(beneath: System, path: bytes) -> None:
     """A directory and all above it."""
     missing = []
     for step in (TreePath(path), *ancestors(TreePath(path))):

@@ -9,7 +9,7 @@ import stat
 from collections import OrderedDict
 from pathlib import Path
 
-from l2sync.modtree import PRIVATE, ROOT, TreePath, name, parent
+from l2sync.modtree import PRIVATE, ROOT, TreePath, ancestors, name, parent
 
 from .moments import tells_every_change
 from .times import Times
@@ -19,7 +19,7 @@ _OPENAT2 = 437
 _RESOLVE_NO_XDEV = 0x01
 _RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_BENEATH = 0x08
-_RESOLVE = _RESOLVE_NO_XDEV | _RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH
+_RESOLVE = _RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH
 _LONGEST = 4000
 """The kernel takes no path of 4096 bytes or more in one call; longer ones are walked in steps."""
 _OPEN_DIRECTORIES = 128
@@ -38,16 +38,19 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-def open_beneath(directory: int, path: bytes, flags: int, mode: int = 0) -> int:
-    """``openat2`` that stays beneath ``directory``. Raises OSError: ELOOP at a link, EXDEV at another file system."""
+def open_beneath(directory: int, path: bytes, flags: int, mode: int = 0, crossing: bool = False) -> int:
+    """``openat2`` that stays beneath ``directory``, and in its file system unless it is ``crossing``.
+
+    Raises OSError: ELOOP at a link, EXDEV at another file system.
+    """
     while len(path) > _LONGEST:
         cut = path.rfind(b"/", 0, _LONGEST)
-        step = open_beneath(directory, path[:cut], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        step = open_beneath(directory, path[:cut], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, crossing)
         try:
-            return open_beneath(step, path[cut + 1 :], flags, mode)
+            return open_beneath(step, path[cut + 1 :], flags, mode, crossing)
         finally:
             os.close(step)
-    how = _OpenHow(flags | os.O_CLOEXEC, mode, _RESOLVE)
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, _RESOLVE if crossing else _RESOLVE | _RESOLVE_NO_XDEV)
     while True:
         fd = int(_libc.syscall(_OPENAT2, directory, path or b".", ctypes.byref(how), ctypes.sizeof(how)))
         if fd >= 0:
@@ -71,15 +74,16 @@ def sync_file_system(fd: int) -> None:
         raise OSError(code, os.strerror(code))
 
 
-class Beneath:
-    """A tree's root directory, held open; every access to the tree starts here."""
+class System:
+    """One file system that a tree lies on: the root's, or one that is mounted at ``top`` and belongs to the tree.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        status = os.fstat(self.fd)
-        self.device = status.st_dev
-        self.identity = (status.st_dev, status.st_ino)
+    It has a private directory of its own, at its top.
+    """
+
+    def __init__(self, top: TreePath, fd: int) -> None:
+        self.top = top
+        self.fd = fd
+        self.device = os.fstat(fd).st_dev
         self._xattrs: Xattrs | None = None
         self.times = Times(lambda: self.open(PRIVATE, DIRECTORY))
         self._fine_times: bool | None = None
@@ -106,15 +110,105 @@ class Beneath:
                 os.close(directory)
         return self._fine_times
 
+    @property
+    def nested(self) -> bool:
+        """Whether it is mounted within the tree."""
+        return self.top != ROOT
+
     def open(self, path: bytes, flags: int, mode: int = 0) -> int:
-        """A file descriptor of what stands at ``path``. Raises OSError."""
+        """A file descriptor of what stands at ``path`` beneath its top. Raises OSError."""
         return open_beneath(self.fd, path, flags, mode)
 
     def close(self) -> None:
-        """Let go of the root; whoever still holds this object is refused (EBADF)."""
+        """Let go of it; whoever still holds this object is refused (EBADF)."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+class Beneath:
+    """A tree's root directory, held open; every access to the tree starts here."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.home = System(ROOT, os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        """The root's own file system."""
+        self.identity = (self.home.device, os.fstat(self.home.fd).st_ino)
+        self._tops: dict[TreePath, System] = {}
+        self._closed: dict[TreePath, str] = {}
+        self._above: frozenset[TreePath] = frozenset()
+
+    @property
+    def fd(self) -> int:
+        """The root, open."""
+        return self.home.fd
+
+    @property
+    def systems(self) -> list[System]:
+        """The file systems that belong to the tree, the root's first."""
+        return [self.home, *self._tops.values()]
+
+    def attach(self, tops: dict[TreePath, System], closed: dict[TreePath, str]) -> None:
+        """What is mounted within the tree: ``tops`` belong to it, of ``closed`` places nothing can be said (why)."""
+        self._tops, self._closed = tops, closed
+        self._above = frozenset(above for path in closed for above in ancestors(path))
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is mounted within the tree, or ever was."""
+        return not self._tops and not self._closed
+
+    def place(self, path: bytes) -> tuple[System, bytes]:
+        """The file system that ``path`` is on, and the path beneath its top.
+
+        Raises OSError, EXDEV where that does not belong to the tree, EACCES in its private directory.
+        """
+        if self.plain:
+            return self.home, path
+        for top in (TreePath(path), *ancestors(TreePath(path))):
+            if (why := self._closed.get(top)) is not None:
+                raise OSError(errno.EXDEV, why, os.fsdecode(path))
+            if (system := self._tops.get(top)) is not None:
+                rest = path[len(top) + 1 :]
+                if rest == PRIVATE or rest.startswith(PRIVATE + b"/"):
+                    raise OSError(errno.EACCES, "the agent's own directory on a mounted file system", os.fsdecode(path))
+                return system, rest
+        return self.home, path
+
+    def system(self, path: bytes) -> System:
+        """The file system that ``path`` is on. Raises OSError as `place` does."""
+        return self.place(path)[0]
+
+    def top_status(self, path: TreePath) -> os.stat_result | None:
+        """How the file system looks at its top that is mounted at ``path``, if one is. Raises OSError (`place`)."""
+        system, rest = self.place(path)
+        return None if rest else os.fstat(system.fd)
+
+    def out_of_sight(self, path: TreePath) -> bool:
+        """Whether ``path`` cannot be told to be gone: nothing can be said of it, or of something that is below it."""
+        return path in self._above or self.closed(path)
+
+    def holds_closed(self, path: TreePath) -> bool:
+        """Whether there is a place below ``path`` of which nothing can be said."""
+        return path in self._above
+
+    def closed(self, path: TreePath) -> bool:
+        """Whether nothing can be said of ``path``, by what is mounted there or was."""
+        return bool(self._closed) and any(place in self._closed for place in (path, *ancestors(path)))
+
+    def open(self, path: bytes, flags: int, mode: int = 0) -> int:
+        """A file descriptor of what stands at ``path``. Raises OSError."""
+        system, rest = self.place(path)
+        return system.open(rest, flags, mode)
+
+    def sync(self) -> None:
+        """Make durable all that was written to the tree's file systems. Raises OSError."""
+        for system in self.systems:
+            sync_file_system(system.fd)
+
+    def close(self) -> None:
+        """Let go of the root; whoever still holds this object is refused (EBADF)."""
+        self.home.close()
 
 
 class Directories:
@@ -134,15 +228,9 @@ class Directories:
         while self._open:
             os.close(self._open.popitem()[1])
 
-    @property
-    def xattrs(self) -> Xattrs:
-        """What of extended attributes is kept here. Raises OSError."""
-        return self._beneath.xattrs
-
-    @property
-    def times(self) -> Times:
-        """What becomes of modification times here."""
-        return self._beneath.times
+    def system(self, path: TreePath) -> System:
+        """The file system that ``path`` is on. Raises OSError."""
+        return self._beneath.system(path)
 
     def get(self, path: TreePath) -> int:
         """A descriptor of the directory at ``path``, good until the next few calls. Raises OSError."""
@@ -164,9 +252,8 @@ class Directories:
     def stat(self, path: TreePath) -> os.stat_result | None:
         """What stands at ``path``, links not followed; None if nothing does. Raises OSError for other troubles."""
         try:
-            if path == ROOT:
-                return os.fstat(self._beneath.fd)
-            return os.stat(name(path), dir_fd=self.get(parent(path)), follow_symlinks=False)
+            status = self._beneath.top_status(path)
+            return status or os.stat(name(path), dir_fd=self.get(parent(path)), follow_symlinks=False)
         except OSError as error:
             if error.errno in NOT_THERE:
                 return None

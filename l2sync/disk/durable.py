@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from l2sync.modtree import ROOT, Observation, TreePath, name, parent
 
-from .beneath import NOT_THERE, Beneath, Directories, sync_file_system
+from .beneath import NOT_THERE, Beneath, Directories
 from .chunker import READ
 
 FEW = 8
@@ -25,7 +25,7 @@ def make_durable(observations: Iterable[Observation], beneath: Beneath) -> None:
     if not seen:
         return
     if len(seen) > FEW or not _one_by_one(seen, beneath):
-        sync_file_system(beneath.fd)
+        beneath.sync()
 
 
 def _one_by_one(seen: list[Observation], beneath: Beneath) -> bool:

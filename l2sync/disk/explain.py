@@ -13,6 +13,7 @@ from l2sync.modtree import ROOT, Kind, TreePath
 from .beneath import NOT_THERE, Beneath, Directories
 from .ignore import Ignore
 from .look import kind_of
+from .mounts import View, entered
 
 _WHAT = {
     stat.S_IFIFO: "a FIFO",
@@ -36,25 +37,25 @@ class Seen:
     error: str | None = None
 
 
-def look_at(root: Path, ignore: Ignore, special: bool, path: TreePath) -> Seen:
+def look_at(root: Path, ignore: Ignore, special: bool, path: TreePath, mounts: View | None = None) -> Seen:
     """Look at a path of the tree at ``root``; ``special``: FIFOs and devices are kept. Never raises OSError."""
-    status, error = _stat(root, path)
+    status, error = _stat(root, path, mounts or View())
     kind = None if status is None else kind_of(status, special)
     what = "" if status is None or kind is not None else _WHAT.get(stat.S_IFMT(status.st_mode), "an unknown thing")
     ignored = None if path == ROOT else ignore.why(path, kind is Kind.DIR)
     return Seen(ignored, status, kind, what, error)
 
 
-def _stat(root: Path, path: TreePath) -> tuple[os.stat_result | None, str | None]:
+def _stat(root: Path, path: TreePath, mounts: View) -> tuple[os.stat_result | None, str | None]:
     try:
         beneath = Beneath(root)
     except OSError as error:
         return None, f"the root {root} cannot be opened: {error.strerror}"
     try:
-        with Directories(beneath) as directories:
+        with entered(beneath, mounts), Directories(beneath) as directories:
             return directories.stat(path), _behind_link(beneath, path)
     except OSError as error:
-        if error.errno == errno.EXDEV:
+        if error.errno == errno.EXDEV and error.strerror == os.strerror(errno.EXDEV):
             return None, "another file system is mounted above it, which is not part of the tree"
         return None, error.strerror or str(error)
     finally:

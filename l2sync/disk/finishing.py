@@ -94,7 +94,7 @@ class Finishing:
                 target = os.open(b"parted", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=area)
                 try:
                     copy_all(source, target, os.fstat(source).st_size)
-                    set_open_attributes(entry, target, self._beneath.xattrs)
+                    set_open_attributes(entry, target, self._beneath.home.xattrs)
                     os.fsync(target)
                 finally:
                     os.close(target)
@@ -115,10 +115,11 @@ class Finishing:
         if entry.kind is Kind.DIR:
             if self._half(entry, before, status):
                 fd = self._directories.get(entry.path)
-                set_open_attributes(entry, fd, self._beneath.xattrs)
+                set_open_attributes(entry, fd, self._beneath.system(entry.path).xattrs)
         elif before is not None and row is not None and self._half_file(entry, before, row, status):
             directory = self._directories.get(parent(entry.path))
-            set_attributes(entry, name(entry.path), directory, self._beneath.xattrs)
+            xattrs = self._beneath.system(entry.path).xattrs
+            set_attributes(entry, name(entry.path), directory, xattrs)
 
     def _half(self, entry: Entry, before: Entry | None, status: os.stat_result) -> bool:
         """Whether each attribute but the time is the old or the new one, and something shows that it was begun."""

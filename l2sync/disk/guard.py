@@ -10,13 +10,11 @@ from pathlib import Path
 
 from l2sync.modtree import PRIVATE
 
-from .beneath import DIRECTORY, Beneath
+from .beneath import Beneath
 from .index import Index
+from .marking import read_mark, write_mark
 
-_ID = b"id"
-_ASIDE = b"id.new"
 _WRITTEN = PRIVATE + b"/written"
-MARKER = PRIVATE + b"/" + _ID
 _PROBE = b"probe"
 GENERATION_S = 60.0
 """The least time between two generations: what happens in one cannot be told apart."""
@@ -192,7 +190,7 @@ class Guard:
 
     def _mark(self, beneath: Beneath) -> None:
         try:
-            _write_marker(beneath, b"%s %d" % ((self._index.meta("marker") or "").encode(), self._generation))
+            write_mark(beneath.home, b"%s %d" % ((self._index.meta("marker") or "").encode(), self._generation))
         except OSError as error:
             raise Paused(self.note(error) or f"the root cannot be marked: {error.strerror}") from error
 
@@ -218,38 +216,12 @@ class Guard:
 def _read_marker(beneath: Beneath) -> tuple[bytes | None, int]:
     """What the root is marked with: whose it is, and the generation."""
     try:
-        fd = beneath.open(MARKER, os.O_RDONLY | os.O_NONBLOCK)
+        found = read_mark(beneath.home)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        if error.errno == errno.ELOOP:
             return None, 0
         raise Paused(f"the tree's mark cannot be read: {error.strerror}") from error
-    try:
-        mark, _, generation = os.read(fd, 256).strip().partition(b" ")
-        return mark, int(generation) if generation.isdigit() else 0
-    finally:
-        os.close(fd)
-
-
-def _write_marker(beneath: Beneath, text: bytes) -> None:
-    before = os.fstat(beneath.fd)
-    try:
-        os.mkdir(PRIVATE, 0o700, dir_fd=beneath.fd)
-    except FileExistsError:
-        pass
-    else:
-        # The directory is not part of the tree, and making it must not look like a change of the tree.
-        os.utime(beneath.fd, ns=(before.st_atime_ns, before.st_mtime_ns))
-    directory = beneath.open(PRIVATE, DIRECTORY)
-    try:
-        fd = os.open(
-            _ASIDE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory
-        )
-        try:
-            os.write(fd, text + b"\n")
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.rename(_ASIDE, _ID, src_dir_fd=directory, dst_dir_fd=directory)
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    if found is None:
+        return None, 0
+    mark, _, generation = found.partition(b" ")
+    return mark, int(generation) if generation.isdigit() else 0

@@ -26,6 +26,8 @@ class Ignore:
         self._spec: GitIgnoreSpec | None = None
         self._lines: list[str] = []
         self._configured = 0
+        self.private: frozenset[TreePath] = frozenset()
+        """The agent's directories in file systems that are mounted within the tree."""
         self._compile(b"")
 
     def refresh(self, beneath: Beneath) -> bool:
@@ -45,6 +47,8 @@ class Ignore:
         """Whether this path is not looked at; the directories above it are for the caller to ask."""
         if path == PRIVATE or path.startswith(PRIVATE + b"/"):
             return True
+        if self.private and path in self.private:
+            return True
         if self._spec is None:
             return False
         text = path.decode("utf-8", "surrogateescape")
@@ -62,7 +66,7 @@ class Ignore:
 
     def _pattern(self, path: TreePath, directory: bool) -> str:
         spec = self._spec
-        if spec is None or path == PRIVATE:
+        if spec is None or path == PRIVATE or path in self.private:
             return "the agent's own directory"
         text = path.decode("utf-8", "surrogateescape")
         number = spec.check_file(text + "/" if directory else text).index or 0

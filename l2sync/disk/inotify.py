@@ -17,6 +17,7 @@ from inotify_simple import Event, INotify, flags
 from l2sync.modtree import ROOT, InvalidPath, TreePath, tree_path
 
 from .beneath import DIRECTORY
+from .mounts import View, entered
 from .watcher import FEW, GONE, Touched, Watcher
 
 _MASK = (
@@ -41,10 +42,14 @@ class InotifyWatcher(Watcher):
     queue_limit = "fs.inotify.max_queued_events"
 
     def __init__(
-        self, root: Path, ignored: Callable[[TreePath], bool] = lambda path: False, many: int | None = None
+        self,
+        root: Path,
+        ignored: Callable[[TreePath], bool] = lambda path: False,
+        many: int | None = None,
+        mounts: Callable[[], View] = View,
     ) -> None:
         """``many``: with more directories than this it gives up, and says to be ``outgrown``. Raises OSError."""
-        super().__init__(root, ignored)
+        super().__init__(root, ignored, mounts)
         self.many = many
         try:
             self._inotify = INotify(nonblocking=True)
@@ -74,6 +79,10 @@ class InotifyWatcher(Watcher):
 
     def watch(self, top: TreePath = ROOT) -> list[TreePath]:
         """Watch a directory and all below it; returns the directories that are newly watched."""
+        with entered(self._beneath, self._mounts()):
+            return self._watch(top)
+
+    def _watch(self, top: TreePath) -> list[TreePath]:
         fresh = []
         waiting = [top]
         if top == ROOT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
@@ -17,6 +18,7 @@ from .placing import Raced
 from .staging import StagedBatch
 
 _Key: TypeAlias = tuple[object, ...]
+_APART = "its other names are on another file system, and hard links do not cross"
 
 
 class LinkPlan:
@@ -34,8 +36,8 @@ class LinkPlan:
             self._rows |= index.labelled(label)
         self._clean = {path for path, row in self._rows.items() if self._unchanged(path, row)}
         self._together: dict[_Key, set[TreePath]] = {}
-        self.moved: set[int] = set()
-        """Inodes whose ctime has moved by our own doing."""
+        self.moved: set[tuple[int, int]] = set()
+        """Inodes (by device) whose ctime has moved by our own doing."""
         self._leaders: dict[TreePath, TreePath] = {}
         self._part()
         self._choose()
@@ -62,32 +64,34 @@ class LinkPlan:
     def joined(self, job: Job) -> bool:
         """Whether what was seen at a following job's path is its leader's inode already. Raises OSError."""
         leader = self._directories.stat(self._leaders[job.path])
-        return leader is not None and job.status is not None and leader.st_ino == job.status.st_ino
+        return leader is not None and job.status is not None and inode(leader) == inode(job.status)
 
     def stage(self, job: Job) -> bytes:
         """Another link to the leader's inode, in the batch's directory. Raises OSError, Raced."""
-        path = self._leaders[job.path]
+        path, area = self._leaders[job.path], self._batch.at(job.path)
+        if self._directories.system(path) is not self._directories.system(job.path):
+            raise OSError(errno.EXDEV, _APART)
         staged = self._batch.fresh_name()
         directory = self._directories.get(parent(path))
-        os.link(name(path), staged, src_dir_fd=directory, dst_dir_fd=self._batch.fd, follow_symlinks=False)
-        status = os.stat(staged, dir_fd=self._batch.fd, follow_symlinks=False)
-        self.moved.add(status.st_ino)
-        if not same_attributes(job.entry, status, self._directories.times):
-            os.unlink(staged, dir_fd=self._batch.fd)
+        os.link(name(path), staged, src_dir_fd=directory, dst_dir_fd=area, follow_symlinks=False)
+        status = os.stat(staged, dir_fd=area, follow_symlinks=False)
+        self.moved.add(inode(status))
+        if not same_attributes(job.entry, status, self._directories.system(job.path).times):
+            os.unlink(staged, dir_fd=area)
             raise Raced
         return staged
 
     def touch(self, status: os.stat_result | None) -> None:
         """A name of this inode goes."""
         if status is not None and status.st_nlink > 1:
-            self.moved.add(status.st_ino)
+            self.moved.add(inode(status))
 
     def refreshed(self, ended: Iterable[TreePath]) -> dict[TreePath, bytes]:
         """New signatures of names that stay as they are, where only links to their inodes have come or gone."""
         found = {}
         for path in self._clean.difference(ended):
             status = self._directories.stat(path)
-            if status is not None and status.st_ino in self.moved:
+            if status is not None and inode(status) in self.moved:
                 sig, known = signature(status), self._rows[path].signature
                 if sig != known and without_ctime(sig) == without_ctime(known):
                     found[path] = sig
@@ -135,6 +139,11 @@ class LinkPlan:
 
     def _rank(self, job: Job) -> tuple[bool, bool]:
         return (not (job.keeps_content and not job.parts), job.path not in self._batch.files)
+
+
+def inode(status: os.stat_result) -> tuple[int, int]:
+    """What tells it from every other."""
+    return status.st_dev, status.st_ino
 
 
 def _alike(entry: Entry, mate: Job) -> bool:

@@ -6,7 +6,7 @@ as the disk groups paths as the index does, labels stay as they are, whoever cho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from blake3 import blake3
 
 from l2sync.modtree import Entry, Observation, TreePath
 
+from .beneath import Beneath
 from .index import Index, Row
 from .reading import observed
 
@@ -25,7 +26,7 @@ class Name(NamedTuple):
     """One name of an inode: the label that the index has for it, and whether it named the same inode before."""
 
     path: TreePath
-    inode: int
+    inode: Hashable
     label: bytes
     stayed: bool
     state: tuple[object, ...] = ()
@@ -42,7 +43,7 @@ def labels(names: Iterable[Name], taken: Callable[[bytes, list[TreePath]], bool]
 
     ``taken`` tells whether a label is in use by other paths than those given.
     """
-    inodes: dict[int, list[Name]] = {}
+    inodes: dict[Hashable, list[Name]] = {}
     for one in sorted(names, key=lambda one: one.path):
         inodes.setdefault(one.inode, []).append(one)
     found: dict[TreePath, bytes] = {}
@@ -59,7 +60,7 @@ def labels(names: Iterable[Name], taken: Callable[[bytes, list[TreePath]], bool]
     return found
 
 
-def _keeps(inode: int, label: bytes, inodes: dict[int, list[Name]]) -> bool:
+def _keeps(inode: Hashable, label: bytes, inodes: dict[Hashable, list[Name]]) -> bool:
     """Whether an inode keeps a label: one that is new there leaves it to those that had it before.
 
     Of those, several may keep it as long as they look different; else the one with most of its paths does.
@@ -99,8 +100,9 @@ class Sighting:
 class LinkedNames:
     """What a scan met that has, or had, more than one name: judged when all of it was looked at."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, beneath: Beneath) -> None:
         self._index = index
+        self._beneath = beneath
         self._met: dict[TreePath, Sighting] = {}
 
     def meet(self, path: TreePath, sighting: Sighting) -> None:
@@ -110,22 +112,31 @@ class LinkedNames:
     def mates(self) -> dict[TreePath, Row]:
         """Other paths that shared an inode or a label with what was met, as the index has them."""
         found: dict[TreePath, Row] = {}
-        for sighting in self._met.values():
-            found |= self._index.sharing(_inode(sighting.signature))
+        for path, sighting in self._met.items():
+            found |= self._sharing(path, _inode(sighting.signature))
             label = _label(sighting.row)
             if label:
                 found |= self._index.labelled(label)
-        return {path: row for path, row in found.items() if path not in self._met}
+        return {path: row for path, row in found.items() if path not in self._met and not self._beneath.closed(path)}
+
+    def _sharing(self, path: TreePath, inode: int) -> dict[TreePath, Row]:
+        """What was last seen to be a name of this inode of the file system that ``path`` is on."""
+        found, top = self._index.sharing(inode), self._top(path)
+        return {mate: row for mate, row in found.items() if self._top(mate) == top}
+
+    def _top(self, path: TreePath) -> TreePath | None:
+        return None if self._beneath.closed(path) else self._beneath.system(path).top
 
     def settle(self, elsewhere: Container[TreePath]) -> Iterator[Sighting]:
         """What was met, with its label; and mates whose label changes. ``elsewhere``: mates that are mates no more."""
         mates = {path: row for path, row in self.mates().items() if row.signature and path not in elsewhere}
         names = [
-            Name(path, _inode(row.signature), _label(row), True, _state(row.entry())) for path, row in mates.items()
+            Name(path, self._inode(path, row.signature), _label(row), True, _state(row.entry()))
+            for path, row in mates.items()
         ]
         for path, sighting in self._met.items():
-            inode, row = _inode(sighting.signature), sighting.row
-            stayed = row is not None and bool(row.signature) and _inode(row.signature) == inode
+            inode, row = self._inode(path, sighting.signature), sighting.row
+            stayed = row is not None and bool(row.signature) and self._inode(path, row.signature) == inode
             names.append(Name(path, inode, _label(row), stayed, _state(sighting.seen)))
         given = labels(names, self._taken)
         for path, row in mates.items():
@@ -135,6 +146,9 @@ class LinkedNames:
         for path, sighting in self._met.items():
             sighting.seen = _with_label(sighting.seen, given[path])
             yield sighting
+
+    def _inode(self, path: TreePath, signature: bytes) -> Hashable:
+        return self._top(path), _inode(signature)
 
     def _taken(self, label: bytes, paths: list[TreePath]) -> bool:
         return any(path not in paths for path in self._index.labelled(label))

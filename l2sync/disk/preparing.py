@@ -43,7 +43,7 @@ class Preparation:
         """Do it. Raises OSError where the tree itself is in trouble (full, read-only)."""
         numbers = {chunk.hash: number for number, chunk in enumerate(chunks)}
         needing = self._needing_content(entries)
-        self._failed.update(too_large(self._batch.fd, needing))
+        self._failed.update(self._too_large(needing))
         for entry in needing:
             if entry.path in self._failed:
                 continue
@@ -57,7 +57,7 @@ class Preparation:
             except (ValueError, OverflowError) as error:  # an entry that no file system can hold
                 self._failed[entry.path] = str(error)
             except OSError as error:
-                if pausing(error):
+                if pausing(error) and not self._nested(entry):
                     raise
                 self._failed[entry.path] = error.strerror or str(error)
         for number in self._batch.missing:
@@ -68,6 +68,27 @@ class Preparation:
         if self._batch.complete:
             self._batch.sync()
         return Prepared(self._batch.missing, self._failed | self._batch.broken)
+
+    def _nested(self, entry: Entry) -> bool:
+        """Whether its file system is mounted within the tree, and its troubles are not the tree's."""
+        try:
+            return self._directories.system(entry.path).nested
+        except OSError:
+            return True
+
+    def _too_large(self, entries: list[Entry]) -> dict[TreePath, str]:
+        """Files for which their file systems have no room, or that are on none that can be had."""
+        found, areas = dict[TreePath, str](), dict[int, list[Entry]]()
+        for entry in entries:
+            try:
+                areas.setdefault(self._batch.at(entry.path), []).append(entry)
+            except OSError as error:
+                if pausing(error) and not self._nested(entry):
+                    raise
+                found[entry.path] = error.strerror or str(error)
+        for area, some in areas.items():
+            found.update(too_large(area, some))
+        return found
 
     def _needing_content(self, entries: list[Entry]) -> list[Entry]:
         """Files whose bytes neither stand at their path nor in a file that leaves its place by the same batch."""

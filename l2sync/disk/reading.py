@@ -10,7 +10,7 @@ from l2sync.modtree import ROOT, Entry, Kind, Observation, TreePath, name
 
 from .beneath import DIRECTORY, Beneath
 from .chunker import hash_file
-from .index import Index
+from .index import Index, Row
 from .look import observation, signature
 from .moments import wait_for_the_tick
 from .xattrs import Attributes
@@ -37,7 +37,7 @@ class Reader:
         sig = signature(status)
         known = self._read.get(sig)
         if known is None:
-            rows = self._index.sharing(status.st_ino).values()
+            rows = self._mates(path, status.st_ino)
             mates = [row.entry() for row in rows if row.signature == sig]
             if mates:
                 known = observed(mates[0])
@@ -48,10 +48,17 @@ class Reader:
             self._read[sig] = known
         return msgspec.structs.replace(known, path=path, link_group=b""), sig
 
+    def _mates(self, path: TreePath, inode: int) -> list[Row]:
+        """What was last seen to be a name of this inode, in the same file system."""
+        system, found = self._beneath.system(path), self._index.sharing(inode)
+        known = {mate: row for mate, row in found.items() if not self._beneath.closed(mate)}
+        return [row for mate, row in known.items() if self._beneath.system(mate) is system]
+
     def _look(
         self, path: TreePath, kind: Kind, status: os.stat_result, directory: int, before: Entry | None
     ) -> tuple[Observation, bytes]:
-        xattrs, wait = self._beneath.xattrs, not self._beneath.fine_times
+        system = self._beneath.system(path)
+        xattrs, wait = system.xattrs, not system.fine_times
         target = chunks = b""
         if kind is Kind.FILE:
             status, chunks, attributes = hash_file(name(path), directory, xattrs, before, wait=wait)
@@ -67,14 +74,14 @@ class Reader:
         attributes = xattrs.seen(attributes, before.xattrs if before is not None else ())
         seen = observation(path, status, target, chunks, attributes)
         if before is not None and before.mtime_ns != seen.mtime_ns:
-            mtime = self._beneath.times.seen(seen.mtime_ns, before.mtime_ns)
+            mtime = system.times.seen(seen.mtime_ns, before.mtime_ns)
             seen = msgspec.structs.replace(seen, mtime_ns=mtime)
         return seen, signature(status)
 
     def _of_directory(self, path: TreePath) -> Attributes:
         fd = self._beneath.open(path, DIRECTORY)
         try:
-            return self._beneath.xattrs.of_open(fd)
+            return self._beneath.system(path).xattrs.of_open(fd)
         finally:
             os.close(fd)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from l2sync.modtree import Entry, Order, TreePath
 
-from .beneath import Beneath, Directories, sync_file_system
+from .beneath import Beneath, Directories
 from .finishing import Finishing
 from .index import Index
 from .look import signature
@@ -30,7 +30,7 @@ def adopt(index: Index, beneath: Beneath) -> list[Entry]:
         finishing.restore_times(adopted)
     _leave_unlinked(index, adopted)
     if adopted:
-        sync_file_system(beneath.fd)  # a process that was killed had not come to that
+        beneath.sync()  # a process that was killed had not come to that
         index.put(list(adopted.values()))
     index.close_journal(None)
     return [entry for entry, _ in adopted.values()]

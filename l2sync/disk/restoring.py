@@ -100,7 +100,8 @@ class _Restorer:
         if standing is not None and self._keeping.too_large(standing):
             raise CannotRestore("what stands there is larger than all kept versions may be: move it away first")
         try:
-            put(staged, self._batch.fd, name(kept.path), directory, standing, self._keeping.of(kept.path, _LABEL))
+            area, keep = self._batch.at(kept.path), self._keeping.of(kept.path, _LABEL)
+            put(staged, area, name(kept.path), directory, standing, keep)
         except Raced:
             raise CannotRestore("it is being changed at this moment: try again") from None
         os.fsync(directory)
@@ -115,8 +116,9 @@ class _Restorer:
             if kept.kind is not Kind.LINK:
                 raise CannotRestore("it was of a kind that cannot be brought back")
             staged = self._batch.fresh_name()
-            os.symlink(os.readlink(kept.id, dir_fd=area), staged, dir_fd=self._batch.fd)
-            set_attributes(entry, staged, self._batch.fd, self._beneath.xattrs)
+            place, xattrs = self._batch.at(kept.path), self._beneath.system(kept.path).xattrs
+            os.symlink(os.readlink(kept.id, dir_fd=area), staged, dir_fd=place)
+            set_attributes(entry, staged, place, xattrs)
             return staged
         finally:
             os.close(area)
@@ -140,7 +142,7 @@ class _Restorer:
             gid=status.st_gid,
             mtime_ns=status.st_mtime_ns,
             size=status.st_size if kept.kind is Kind.FILE else 0,
-            xattrs=self._beneath.xattrs.of_child(kept.id, area),
+            xattrs=self._beneath.home.xattrs.of_child(kept.id, area),
         )
 
     def _provide(self, path: TreePath) -> list[TreePath]:

@@ -61,7 +61,7 @@ class Scanner:
         self._gone: set[TreePath] = set()
         self._concluded: set[TreePath] = set()
         self._reader = Reader(beneath, index)
-        self._links = LinkedNames(index)
+        self._links = LinkedNames(index, beneath)
         self._skipped: set[TreePath] = set()
         """Below these nothing can be said: ignored, on another file system, or unreadable."""
 
@@ -211,6 +211,7 @@ class Scanner:
 
     def _list(self, path: TreePath, fd: int) -> Iterable[tuple[TreePath, os.stat_result]]:
         prefix = path + b"/" if path else b""
+        plain = self._beneath.plain
         with os.scandir(fd) as listing:
             for item in listing:
                 child = TreePath(prefix + os.fsencode(item.name))
@@ -223,7 +224,8 @@ class Scanner:
                     if self._ignore(child, directory):
                         self._skipped.add(child)
                         continue
-                    status = item.stat(follow_symlinks=False)
+                    top = None if plain else self._beneath.top_status(child)
+                    status = top or item.stat(follow_symlinks=False)
                 except OSError as error:
                     self._trouble(child, error)
                     continue
@@ -236,6 +238,8 @@ class Scanner:
         if self._roll is None:
             self._visited.add(path)
         kind = kind_of(status, self._special)
+        if kind is not Kind.DIR and self._beneath.holds_closed(path):
+            return  # nobody knows yet what was below the directory that stood here
         if kind is None:
             if path in self._known and not self._left_alone(path):
                 self._missing(path)
@@ -287,6 +291,8 @@ class Scanner:
 
     def _missing(self, path: TreePath) -> None:
         self._visited.add(path)
+        if self._beneath.out_of_sight(path):
+            return
         self._gone.add(path)
         seen = Observation(path=path, kind=Kind.TOMBSTONE)
         self._found.observations.append(seen)

@@ -22,9 +22,10 @@ _TYPES = {Kind.FIFO: stat.S_IFIFO, Kind.CHAR: stat.S_IFCHR, Kind.BLOCK: stat.S_I
 
 def is_already(entry: Entry, status: os.stat_result, directories: Directories) -> bool:
     """Whether what stat shows at the entry's path is the entry, content included. Raises OSError."""
-    if not same_attributes(entry, status, directories.times):
+    system = directories.system(entry.path)
+    if not same_attributes(entry, status, system.times):
         return False
-    xattrs = directories.xattrs
+    xattrs = system.xattrs
     wanted = xattrs.kept(entry.xattrs)
     if entry.path == ROOT:
         return xattrs.of_open(directories.get(ROOT)) == wanted
@@ -71,22 +72,23 @@ class Sources:
 
     def supply(self, job: Job) -> bool:
         """Stage what will stand at the job's path; False when its content is not at hand. Raises OSError."""
-        entry = job.entry
+        entry, area = job.entry, self._batch.at(job.path)
+        xattrs = self._directories.system(job.path).xattrs
         if entry.kind is Kind.LINK:
             job.staged = self._batch.fresh_name()
-            os.symlink(entry.target, job.staged, dir_fd=self._batch.fd)
-            set_attributes(entry, job.staged, self._batch.fd, self._directories.xattrs)
+            os.symlink(entry.target, job.staged, dir_fd=area)
+            set_attributes(entry, job.staged, area, xattrs)
             return True
         if entry.kind in SPECIAL:
             job.staged = self._batch.fresh_name()
-            os.mknod(job.staged, _TYPES[entry.kind] | 0o600, entry.rdev, dir_fd=self._batch.fd)
-            set_attributes(entry, job.staged, self._batch.fd, self._directories.xattrs)
+            os.mknod(job.staged, _TYPES[entry.kind] | 0o600, entry.rdev, dir_fd=area)
+            set_attributes(entry, job.staged, area, xattrs)
             return True
         own = self._batch.files.get(entry.path)
-        if own is not None and not own.left and own.entry.chunks == entry.chunks:
+        if own is not None and own.area == area and not own.left and own.entry.chunks == entry.chunks:
             job.staged = own.name
             if not own.entry.same_state(entry):
-                set_attributes(entry, own.name, self._batch.fd, self._directories.xattrs)
+                set_attributes(entry, own.name, area, xattrs)
             return True
         if not entry.size:
             return self._use(job, self._batch.make_empty(entry))
@@ -98,13 +100,15 @@ class Sources:
 
     def _link(self, job: Job) -> bool:
         """A file that leaves its place lends its inode: a rename costs no copy."""
-        entry = job.entry
+        entry, area, system = job.entry, self._batch.at(job.path), self._directories.system(job.path)
         for path in self._leaving.get(entry.chunks, ()):
             giver = self._jobs.get(path)
             if giver is None or path in self.linked or not self._unchanged(path, giver.row):
                 continue  # without a job any more it does not leave: two names must not come to share an inode
+            if self._directories.system(path) is not system:
+                continue  # between file systems it is copied
             status = self._directories.stat(path)
-            if status is None or not same_attributes(entry, status, self._directories.times):
+            if status is None or not same_attributes(entry, status, system.times):
                 continue
             if not self._same_xattrs(entry, giver):
                 continue  # the inode has one set of attributes, and still stands at its old place
@@ -112,10 +116,10 @@ class Sources:
                 continue  # it has other names, which are not to come to share it with this one
             staged = self._batch.fresh_name()
             directory = self._directories.get(parent(path))
-            os.link(name(path), staged, src_dir_fd=directory, dst_dir_fd=self._batch.fd, follow_symlinks=False)
-            now = os.stat(staged, dir_fd=self._batch.fd, follow_symlinks=False)
+            os.link(name(path), staged, src_dir_fd=directory, dst_dir_fd=area, follow_symlinks=False)
+            now = os.stat(staged, dir_fd=area, follow_symlinks=False)
             if without_ctime(signature(now)) != without_ctime(signature(status)):
-                os.unlink(staged, dir_fd=self._batch.fd)
+                os.unlink(staged, dir_fd=area)
                 continue
             self.linked[path] = job
             job.staged = staged
@@ -125,7 +129,7 @@ class Sources:
     def _copy(self, job: Job) -> bool:
         entry = job.entry
         for file in self._batch.by_content.get(entry.chunks, ()):
-            if not file.left and self._copy_from(job, file.name, self._batch.fd):
+            if not file.left and self._copy_from(job, file.name, file.area):
                 return True
         for path in self._elsewhere(entry):
             status = self._directories.stat(path)
@@ -146,10 +150,11 @@ class Sources:
             return False
         finally:
             os.close(source)
-        read = read_again(file.name, self._batch.fd, job.entry, self._directories.xattrs, wait=False)
+        xattrs = self._directories.system(job.path).xattrs
+        read = read_again(file.name, file.area, job.entry, xattrs, wait=False)
         if read is not None and read.chunks == job.entry.chunks:
             return self._use(job, file)
-        os.unlink(file.name, dir_fd=self._batch.fd)
+        os.unlink(file.name, dir_fd=file.area)
         return False
 
     def _elsewhere(self, entry: Entry) -> list[TreePath]:
@@ -163,7 +168,7 @@ class Sources:
         return paths
 
     def _same_xattrs(self, entry: Entry, giver: Job) -> bool:
-        kept = self._directories.xattrs.kept
+        kept = self._directories.system(entry.path).xattrs.kept
         return giver.before is not None and kept(giver.before.xattrs) == kept(entry.xattrs)
 
     def _unchanged(self, path: TreePath, row: Row | None) -> bool:

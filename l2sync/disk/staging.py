@@ -10,10 +10,11 @@ from blake3 import blake3
 
 from l2sync.modtree import PRIVATE, Entry, TreePath
 
-from .beneath import DIRECTORY, Beneath, sync_file_system
+from .beneath import DIRECTORY, Beneath, System, sync_file_system
 from .guard import no_room, pausing
 from .holes import copy_all, write_all
 from .look import set_open_attributes
+from .marking import make_private
 
 AREA = PRIVATE + b"/staging"
 _OPEN_FILES = 64
@@ -26,28 +27,29 @@ _WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 class StagedFile:
     """A file being completed; ``left`` chunks are still to come."""
 
-    __slots__ = ("entry", "left", "made", "name")
+    __slots__ = ("area", "entry", "left", "made", "name")
 
-    def __init__(self, entry: Entry, name: bytes, left: int) -> None:
+    def __init__(self, entry: Entry, name: bytes, left: int, area: int) -> None:
         self.entry = entry
+        self.area = area
+        """The directory that it is in: of the file system that it is for."""
         self.name = name
         self.left = left
         self.made = False
 
 
 class StagedBatch:
-    """The staged files of one batch, in a directory of their own."""
+    """The staged files of one batch, in a directory of their own; one more in each file system mounted in the tree."""
 
     def __init__(self, beneath: Beneath, label: str) -> None:
         self.label = label
         self.beneath = beneath
         path = AREA + b"/" + label.encode()
-        for part in (PRIVATE, AREA, path):
-            with contextlib.suppress(FileExistsError):
-                _make_aside(beneath, part)
-        self._area = beneath.open(AREA, DIRECTORY)
-        self.fd = beneath.open(path, DIRECTORY)
-        self._empty()
+        self.fd = _area(beneath.home, path)
+        self._nested: dict[TreePath, tuple[int, int]] = {}
+        """By where it is mounted: a file system's device, and the batch's directory in it."""
+        self._left: list[int] = []
+        """Such directories of file systems that are mounted no more."""
         self.files: dict[TreePath, StagedFile] = {}
         self.by_content: dict[bytes, list[StagedFile]] = {}
         self.journaled: dict[TreePath, Entry] = {}
@@ -59,14 +61,28 @@ class StagedBatch:
         """Whether anything came over the segment that would have to come again."""
         self._places: dict[int, list[tuple[StagedFile, int]]] = {}
         self._open: OrderedDict[bytes, int] = OrderedDict()
-        self._unsynced: list[bytes] = []
+        self._unsynced: list[tuple[int, bytes]] = []
         self._count = 0
 
+    def at(self, path: TreePath) -> int:
+        """The batch's directory in the file system that ``path`` is on. Raises OSError."""
+        system = self.beneath.system(path)
+        if not system.nested:
+            return self.fd
+        known = self._nested.get(system.top)
+        if known is not None and known[0] == system.device:
+            return known[1]
+        fd = _area(system, AREA + b"/" + self.label.encode())
+        if known is not None:
+            self._left.append(known[1])
+        self._nested[system.top] = system.device, fd
+        return fd
+
     def expect(self, entry: Entry, numbers: dict[bytes, int]) -> None:
-        """Make room for a file whose chunks have these numbers in the batch. Raises KeyError for an unknown chunk."""
+        """Make room for a file whose chunks have these numbers in the batch. Raises OSError, KeyError."""
         chunks = entry.chunk_list()
         places = [numbers[chunk.hash] for chunk in chunks]
-        file = StagedFile(entry, staged_name(entry.path), len(chunks))
+        file = StagedFile(entry, staged_name(entry.path), len(chunks), self.at(entry.path))
         offset = 0
         for number, chunk in zip(places, chunks, strict=True):
             self._places.setdefault(number, []).append((file, offset))
@@ -122,36 +138,37 @@ class StagedBatch:
         if (fd := self._open.pop(file.name, None)) is not None:
             os.close(fd)
         with contextlib.suppress(OSError):
-            os.unlink(file.name, dir_fd=self.fd)
+            os.unlink(file.name, dir_fd=file.area)
 
     def make_empty(self, entry: Entry) -> StagedFile:
         """Stage a file without content. Raises OSError."""
-        file = StagedFile(entry, self.fresh_name(), 1)
+        file = StagedFile(entry, self.fresh_name(), 1, self.at(entry.path))
         self._write_whole(file, b"")
         self.files[entry.path] = file
         return file
 
     def copy_open(self, entry: Entry, source: int, size: int) -> StagedFile:
         """Stage a copy of an open file, in the file system itself where it can. Raises OSError, EOFError."""
-        file = StagedFile(entry, self.fresh_name(), 0)
-        fd = os.open(file.name, _CREATE, 0o600, dir_fd=self.fd)
+        file = StagedFile(entry, self.fresh_name(), 0, self.at(entry.path))
+        fd = os.open(file.name, _CREATE, 0o600, dir_fd=file.area)
         try:
             copy_all(source, fd, size)
-            set_open_attributes(entry, fd, self.beneath.xattrs)
+            set_open_attributes(entry, fd, self.beneath.system(entry.path).xattrs)
         finally:
             os.close(fd)
         file.made = True
-        self._unsynced.append(file.name)
+        self._unsynced.append((file.area, file.name))
         return file
 
     def sync(self) -> None:
         """Make durable what was completed since the last call. Raises OSError."""
         if len(self._unsynced) > _FEW:
-            sync_file_system(self.fd)
+            for area in {area for area, _ in self._unsynced}:
+                sync_file_system(area)
         else:
-            for staged in self._unsynced:
+            for area, staged in self._unsynced:
                 with contextlib.suppress(FileNotFoundError):
-                    fd = os.open(staged, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd)
+                    fd = os.open(staged, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=area)
                     try:
                         os.fdatasync(fd)
                     finally:
@@ -163,19 +180,18 @@ class StagedBatch:
         while self._open:
             os.close(self._open.popitem()[1])
         if not keep:
-            with contextlib.suppress(OSError):
-                self._empty()
-                os.rmdir(self.label, dir_fd=self._area)
+            _remove(self.fd, self.label)
         os.close(self.fd)
-        os.close(self._area)
-
-    def _empty(self) -> None:
-        for left in os.listdir(self.fd):
-            os.unlink(left, dir_fd=self.fd)
+        for fd in (*self._left, *(fd for _, fd in self._nested.values())):
+            _remove(fd, self.label)  # what is kept is found again in the root's file system only
+            os.close(fd)
 
     def _bear(self, error: OSError, file: StagedFile) -> None:
         """Go on without the file that met an error, or without the largest where space ran out. Raises the error."""
-        if no_room(error):
+        if file.area != self.fd:
+            tops = [os.fsdecode(top) for top, (_, fd) in self._nested.items() if fd == file.area]
+            self.give_up(file.entry.path, f"{error.strerror or error} (on what is mounted at {', '.join(tops)})")
+        elif no_room(error):
             begun = [one for one in self.files.values() if one.left and one.made]
             if not begun:
                 raise error
@@ -199,20 +215,20 @@ class StagedBatch:
         file.left -= 1
 
     def _write_whole(self, file: StagedFile, data: bytes | None) -> None:
-        fd = os.open(file.name, _CREATE, 0o600, dir_fd=self.fd)
+        fd = os.open(file.name, _CREATE, 0o600, dir_fd=file.area)
         try:
             os.ftruncate(fd, file.entry.size)
             if data is not None:
                 write_all(fd, data, 0)
-            set_open_attributes(file.entry, fd, self.beneath.xattrs)
+            set_open_attributes(file.entry, fd, self.beneath.system(file.entry.path).xattrs)
         except OSError:
-            os.unlink(file.name, dir_fd=self.fd)
+            os.unlink(file.name, dir_fd=file.area)
             raise
         finally:
             os.close(fd)
         file.made = True
         file.left = 0
-        self._unsynced.append(file.name)
+        self._unsynced.append((file.area, file.name))
 
     def _descriptor(self, file: StagedFile) -> int:
         fd = self._open.get(file.name)
@@ -221,7 +237,7 @@ class StagedBatch:
             return fd
         if len(self._open) >= _OPEN_FILES:
             os.close(self._open.popitem(last=False)[1])
-        fd = os.open(file.name, _WRITE if file.made else _CREATE, 0o600, dir_fd=self.fd)
+        fd = os.open(file.name, _WRITE if file.made else _CREATE, 0o600, dir_fd=file.area)
         if not file.made:
             file.made = True
             try:
@@ -233,9 +249,9 @@ class StagedBatch:
         return fd
 
     def _finish(self, file: StagedFile, fd: int) -> None:
-        set_open_attributes(file.entry, fd, self.beneath.xattrs)
+        set_open_attributes(file.entry, fd, self.beneath.system(file.entry.path).xattrs)
         os.close(self._open.pop(file.name))
-        self._unsynced.append(file.name)
+        self._unsynced.append((file.area, file.name))
 
 
 def staged_name(path: TreePath) -> bytes:
@@ -243,15 +259,33 @@ def staged_name(path: TreePath) -> bytes:
     return blake3(path).hexdigest(16).encode()
 
 
-def _make_aside(beneath: Beneath, path: bytes) -> None:
-    head, _, tail = path.rpartition(b"/")
-    if not head:
-        before = os.fstat(beneath.fd)
-        os.mkdir(tail, 0o700, dir_fd=beneath.fd)
-        os.utime(beneath.fd, ns=(before.st_atime_ns, before.st_mtime_ns))
-        return
-    above = beneath.open(head, DIRECTORY)
-    try:
-        os.mkdir(tail, 0o700, dir_fd=above)
-    finally:
-        os.close(above)
+def _area(system: System, path: bytes) -> int:
+    """A batch's directory, made where it is missing, and empty. Raises OSError."""
+    make_private(system)
+    for part in (AREA, path):
+        above, _, child = part.rpartition(b"/")
+        directory = system.open(above, DIRECTORY)
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(child, 0o700, dir_fd=directory)
+        finally:
+            os.close(directory)
+    fd = system.open(path, DIRECTORY)
+    _empty(fd)
+    return fd
+
+
+def _empty(fd: int) -> None:
+    for left in os.listdir(fd):
+        os.unlink(left, dir_fd=fd)
+
+
+def _remove(fd: int, label: str) -> None:
+    """Remove a batch's directory, whatever is above it by now."""
+    with contextlib.suppress(OSError):
+        _empty(fd)
+        area = os.open(b"..", DIRECTORY, dir_fd=fd)
+        try:
+            os.rmdir(label, dir_fd=area)
+        finally:
+            os.close(area)

@@ -2,61 +2,44 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from blake3 import blake3
-
-from l2sync.modtree import Chunk, Entry, Observation, Target, TreePath, parent, unpack_entry
-from l2sync.modtree import name as last_name
+from l2sync.modtree import PRIVATE, Chunk, Entry, Observation, Target, TreePath, unpack_entry
 
 from .applier import Applier, CommitResult
 from .aside import set_aside
 from .beneath import Beneath, Directories
-from .chunker import READ
 from .durable import make_durable
 from .explain import Seen, look_at
 from .guard import Guard, Paused, no_room
 from .ignore import Ignore, IgnoredDirectories
 from .index import Index
 from .leftovers import Leftovers
+from .mounts import Mounts, View, clean
+from .options import TreeOptions
 from .preparing import Preparation, Prepared
 from .recovery import adopt
 from .restoring import restore, wanted
 from .scanner import PASSING, Scanner
+from .serving import read_chunks
 from .staging import StagedBatch
 from .versions import Kept, Versions, kept_versions
 
 BatchKey: TypeAlias = tuple[int, int]
-MS = 1_000_000
 _OUR_FAULT = (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.NotSupportedError)
-
-
-@dataclass(frozen=True, slots=True)
-class TreeOptions:
-    """What an administrator may say of a tree; times in ns."""
-
-    ignore: tuple[str, ...] = ()
-    """Patterns in gitignore's language, besides those in the tree's own ``.l2syncignore``."""
-    devices: bool = False
-    """Whether FIFOs and device nodes are kept in sync as well."""
-    settle_ns: int = 50 * MS
-    settle_most_ns: int = 2000 * MS
-    keep_versions_ns: int = 0
-    """For how long what others replace is kept; 0: not at all."""
-    keep_versions_bytes: int = 1 << 30
 
 
 class TreeStore:
     """The verbs that the node's disk requests name. All raise Paused while the tree cannot be trusted."""
 
-    def __init__(self, index: Index, guard: Guard, options: TreeOptions, node_name: str) -> None:
+    def __init__(self, index: Index, guard: Guard, options: TreeOptions, node_name: str, name: str) -> None:
         self.options = options
         self.node_name = node_name
         self.unsettled: set[TreePath] = set()
@@ -74,8 +57,11 @@ class TreeStore:
         self._ignore = Ignore(options.ignore)
         self.ignored = IgnoredDirectories(self._ignore)
         """Which directories are not looked at; for the watcher."""
+        self._mounts = Mounts(name, guard.root, index, options.cross_mounts)
         self._leftovers = Leftovers(index)
         self._versions = Versions(options.keep_versions_ns, options.keep_versions_bytes)
+        self._shut: dict[TreePath, str] = {}
+        """What was told of places where something is mounted, or was."""
         self._recovered = False
         self._index_failed = False
         self._batches: dict[BatchKey, StagedBatch] = {}
@@ -88,13 +74,15 @@ class TreeStore:
         A root that cannot be used is no error here: `health` tells. Raises sqlite3.Error, OSError for the index.
         """
         index = Index(state_dir / "trees" / f"{name}.db")
-        store = cls(index, Guard(root, index), options, node_name)
+        store = cls(index, Guard(root, index), options, node_name, name)
         with suppress(Paused):
             beneath = store._guard.check()
             if store._guard.fallen_back():
                 store.new_replica()  # what was written since under the old number is known elsewhere
                 store.outdated = True
-            store._recover(beneath, at_start=True)
+            with store._entered(beneath):
+                store._recover(beneath, at_start=True)
+            store._mounts.remounted()
         return store
 
     @property
@@ -137,6 +125,26 @@ class TreeStore:
             return paused.reason
         return None
 
+    def remounted(self) -> bool:
+        """Whether something was mounted or unmounted within the tree since this was last asked; `mounts` tells what."""
+        if self._mounts.stale:
+            with suppress(Paused), self._trusted():
+                pass  # looks, as each operation does
+        return self._mounts.remounted()
+
+    @property
+    def mounts(self) -> View:
+        """What was found mounted within the tree. In any thread."""
+        return self._mounts.view
+
+    def allow_mount(self, path: TreePath) -> str | None:
+        """An administrator says that what is (not) mounted at ``path`` is right; what that means, None if it was known.
+
+        Raises NotCrossed, Paused.
+        """
+        with self._trusted() as beneath:
+            return self._mounts.allow(path, beneath)
+
     @property
     def together(self) -> int | None:
         """When the tree was last the same as the others', in seconds since 1970."""
@@ -160,13 +168,13 @@ class TreeStore:
         with self._index_errors():
             self._index.forget(paths)
 
-    def set_aside(self, paths: Iterable[TreePath]) -> Path:
-        """Move what stands at these paths into a directory of the tree's own, which is returned; forget the paths."""
+    def set_aside(self, paths: Iterable[TreePath]) -> list[Path]:
+        """Move what stands at these paths into directories of the tree's own, one for each file system; forget them."""
         with self._trusted() as beneath:
             paths = list(paths)
-            place = set_aside(beneath, paths)
+            places = set_aside(beneath, paths)
             self._index.forget(paths)
-            return self._guard.root / os.fsdecode(place)
+            return [self._guard.root / os.fsdecode(place) for place in places]
 
     def accept(self) -> None:
         """A user says that what stands at the root is the tree. Raises Paused."""
@@ -175,7 +183,7 @@ class TreeStore:
 
     def explain(self, path: TreePath) -> Seen:
         """What stands at a path now, and whether it is ignored. In any thread, whatever the tree's own is at."""
-        return look_at(self._guard.root, self._ignore, self.options.devices, path)
+        return look_at(self._guard.root, self._ignore, self.options.devices, path, self._mounts.view)
 
     def scan(self, paths: Iterable[TreePath] | None) -> list[Observation]:
         """Look at these paths (None: all); what differs from the index, parents first, and durable."""
@@ -186,7 +194,7 @@ class TreeStore:
             scanner = Scanner(beneath, self._index, self._ignore, self.options.devices)
             if paths is None:
                 found = scanner.whole()
-                self.carried = beneath.xattrs.lacking
+                self.carried = sorted({one for system in beneath.systems for one in system.xattrs.lacking})
                 self.unsettled, self.unreadable = found.unsettled, found.unreadable
                 self._versions.recount()
                 self._versions.thin(beneath, time.time_ns())
@@ -196,6 +204,9 @@ class TreeStore:
                 self.unsettled = (self.unsettled - paths) | found.unsettled
                 kept = {path: why for path, why in self.unreadable.items() if path not in paths}
                 self.unreadable = kept | found.unreadable
+            self.unreadable = {path: why for path, why in self.unreadable.items() if path not in self._shut}
+            self._shut = dict(self._mounts.troubles)
+            self.unreadable |= self._shut
             if any(seen.deleted for seen in found.observations):
                 self._guard.check()  # what vanished with its disk was not deleted
             make_durable(found.observations, beneath)
@@ -295,22 +306,8 @@ class TreeStore:
 
     def read_chunks(self, wanted: Iterable[tuple[int, TreePath, int, int, bytes]]) -> list[tuple[int, bytes | None]]:
         """Read chunks (number, path, offset, length, hash) of the tree's files; None where they are no longer there."""
-        found: list[tuple[int, bytes | None]] = []
-        with self._trusted() as beneath, Directories(beneath) as directories:
-            current: TreePath | None = None
-            fd = -1
-            try:
-                for number, path, offset, length, digest in wanted:
-                    if path != current:
-                        if fd >= 0:
-                            os.close(fd)
-                        current, fd = path, -1
-                        fd = self._open(directories, path)
-                    found.append((number, self._read(path, fd, offset, length, digest)))
-            finally:
-                if fd >= 0:
-                    os.close(fd)
-        return found
+        with self._trusted() as beneath:
+            return read_chunks(beneath, wanted, self._note_unreadable)
 
     def close(self) -> None:
         """Let go of everything. Batches that have not ended stay in the journal, and on disk, for the next start."""
@@ -318,6 +315,7 @@ class TreeStore:
             batch.close(keep=batch.received)
         self._batches.clear()
         self._guard.close()
+        self._mounts.close()
         self._index.close()
 
     def _note_change(self) -> None:
@@ -361,26 +359,9 @@ class TreeStore:
             self._index.close_journal(None)
         self._leftovers.recover(beneath)
 
-    def _open(self, directories: Directories, path: TreePath) -> int:
-        try:
-            return os.open(last_name(path), READ, dir_fd=directories.get(parent(path)))
-        except OSError as error:
-            self._note_unreadable(path, error)
-            return -1
-
-    def _read(self, path: TreePath, fd: int, offset: int, length: int, digest: bytes) -> bytes | None:
-        if fd < 0:
-            return None
-        try:
-            data = os.pread(fd, length, offset)
-        except OSError as error:
-            self._note_unreadable(path, error)
-            return None
-        return data if len(data) == length and blake3(data).digest() == digest else None
-
     def _note_unreadable(self, path: TreePath, error: OSError) -> None:
         """A file is there and its content is not to be had: each scan of it tries to read all of it, until it can."""
-        if error.errno not in PASSING:
+        if error.errno not in (*PASSING, errno.EXDEV):
             self.unreadable[path] = error.strerror or str(error)
             self._index.set_signatures([(path, b"")])
 
@@ -390,13 +371,32 @@ class TreeStore:
             beneath = None
             try:
                 beneath = self._guard.check()
-                if not self._recovered:
-                    self._recover(beneath, at_start=False)
-                yield beneath
+                with self._entered(beneath):
+                    if not self._recovered:
+                        self._recover(beneath, at_start=False)
+                    yield beneath
             except OSError as error:
                 if no_room(error) and beneath is not None:
                     self._leftovers.clear(beneath)
                 raise Paused(self._guard.note(error) or f"the tree cannot be used: {error}") from error
+
+    @contextmanager
+    def _entered(self, beneath: Beneath) -> Iterator[None]:
+        """With the file systems open that are mounted within the tree and belong to it."""
+        self._mounts.enter(beneath)
+        try:
+            private = frozenset(TreePath(top + b"/" + PRIVATE) for top in self._mounts.view.crossed)
+            if private != self._ignore.private:
+                self._ignore.private = private
+                self.ignored.changed()
+            if self._mounts.fresh:
+                self._versions.salvage(beneath, self._index)
+                labels = frozenset(batch.label for batch in self._batches.values())
+                while self._mounts.fresh:
+                    clean(self._mounts.fresh.pop(), keep=labels)
+            yield
+        finally:
+            self._mounts.leave(beneath)
 
     @contextmanager
     def _index_errors(self) -> Iterator[None]:

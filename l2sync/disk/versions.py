@@ -7,6 +7,7 @@ directory tells everything even when the index is lost. Its ID says when it was 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -18,7 +19,8 @@ from datetime import UTC, datetime, timedelta
 
 from l2sync.modtree import PRIVATE, InvalidPath, Kind, TreePath, name, parent, tree_path
 
-from .beneath import DIRECTORY, RENAME_NOREPLACE, Beneath, Directories, rename_beneath, sync_file_system
+from .beneath import DIRECTORY, RENAME_NOREPLACE, Beneath, Directories, System, rename_beneath, sync_file_system
+from .copying import copy_thing
 from .index import Index
 from .look import kind_of, signature, without_ctime
 from .staging import AREA as STAGING
@@ -30,6 +32,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EACH = 1024
 """Bytes that a version counts beyond its content, so that many empty ones are bounded too."""
 _FEW = 8
+_COPY = b"kept"
+"""What a copy on its way is called in the staging area."""
 _KEPT = (Kind.FILE, Kind.LINK)
 
 
@@ -110,10 +114,10 @@ class Versions:
             seen = ((without_ctime(sig), path) for path, sig in index.seen())
             before = {sig: path for sig, path in seen if sig in lost}
             authors = {entry.path: entry.author for entry in index.journaled()}
-            for batch, child, sig in aside:
+            for system, batch, child, sig in aside:
                 path = before.get(without_ctime(sig))
                 if path is not None:
-                    area = beneath.open(STAGING + b"/" + batch, DIRECTORY)
+                    area = system.open(STAGING + b"/" + batch, DIRECTORY)
                     try:
                         keeping.move(child, area, path, authors.get(path, ""))
                     finally:
@@ -149,13 +153,29 @@ class Keeping:
         while True:
             kept = Kept(path, _id(now, author), kind, status.st_size, status.st_mtime_ns, now, cost)
             try:
-                rename_beneath(child, directory, kept.id, place, RENAME_NOREPLACE)
+                self._carry(child, directory, kept.id, place)
                 break
             except FileExistsError:
                 now += 1
         self._touched.add(TreePath(AREA + b"/" + path))
         self._versions.note(kept)
         return True
+
+    def _carry(self, child: bytes, directory: int, label: bytes, place: int) -> None:
+        """Move it, by way of a copy where the file system is another. Raises OSError, FileExistsError."""
+        try:
+            rename_beneath(child, directory, label, place, RENAME_NOREPLACE)
+            return
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+        area = self._beneath.home.open(STAGING, DIRECTORY)
+        try:
+            copy_thing(child, directory, _COPY, area)
+            rename_beneath(_COPY, area, label, place, RENAME_NOREPLACE)
+        finally:
+            os.close(area)
+        os.unlink(child, dir_fd=directory)
 
     def too_large(self, status: os.stat_result) -> bool:
         """Whether it alone is larger than all versions together may be."""
@@ -242,17 +262,20 @@ def _remove(beneath: Beneath, kept: Kept) -> None:
             above = parent(above)
 
 
-def _aside(beneath: Beneath) -> list[tuple[bytes, bytes, bytes]]:
-    """What lies in the staging area: batch, name, signature."""
+def _aside(beneath: Beneath) -> list[tuple[System, bytes, bytes, bytes]]:
+    """What lies in the staging areas: file system, batch, name, signature."""
     found = []
-    for batch, status in list(_children(beneath, STAGING)):
-        if stat.S_ISDIR(status.st_mode):
-            children = _children(beneath, STAGING + b"/" + batch)
-            found += [(batch, child, signature(one)) for child, one in children if not stat.S_ISDIR(one.st_mode)]
+    for system in beneath.systems:
+        with contextlib.suppress(OSError):
+            for batch, status in list(_children(system, STAGING)):
+                if stat.S_ISDIR(status.st_mode):
+                    children = _children(system, STAGING + b"/" + batch)
+                    some = [(child, signature(one)) for child, one in children if not stat.S_ISDIR(one.st_mode)]
+                    found += [(system, batch, child, sig) for child, sig in some]
     return found
 
 
-def _children(beneath: Beneath, path: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
+def _children(beneath: Beneath | System, path: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
     fd = beneath.open(path, DIRECTORY)
     try:
         with os.scandir(fd) as listing:

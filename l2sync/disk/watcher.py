@@ -16,6 +16,7 @@ from l2sync.modtree import PRIVATE, ROOT, TreePath
 
 from .beneath import DIRECTORY, Beneath
 from .ignore import IgnoredDirectories
+from .mounts import View
 
 GONE = errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.EACCES
 FEW = 4096
@@ -42,9 +43,18 @@ class Watcher(ABC):
     queue_limit: ClassVar[str]
     """The sysctl that says how many events the kernel keeps."""
 
-    def __init__(self, root: Path, ignored: Callable[[TreePath], bool] = lambda path: False) -> None:
-        """Nothing is watched before `watch`. Raises OSError when the root cannot be had."""
+    def __init__(
+        self,
+        root: Path,
+        ignored: Callable[[TreePath], bool] = lambda path: False,
+        mounts: Callable[[], View] = View,
+    ) -> None:
+        """Nothing is watched before `watch`. Raises OSError when the root cannot be had.
+
+        ``mounts``: what is mounted within the tree, as it was last found.
+        """
         self._beneath = Beneath(root)
+        self._mounts = mounts
         self._ignored = ignored
         self._again = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._either = select.epoll()

@@ -10,6 +10,7 @@ from l2sync.modtree import TreePath
 
 from .fswatcher import FileSystemWatcher
 from .inotify import InotifyWatcher
+from .mounts import View
 from .watcher import Watcher
 
 MANY = 10_000
@@ -30,12 +31,17 @@ def open_watcher(
     ignored: Callable[[TreePath], bool],
     wanted: str = "auto",
     refused: Callable[[str], None] = lambda reason: None,
+    mounts: Callable[[], View] | None = None,
 ) -> Watcher:
     """A watcher of the whole tree, in the way ``wanted``: ``auto``, ``fanotify`` or ``inotify``.
 
     ``refused`` hears why fanotify was not to be had, where it was wanted; it is inotify then. Raises OSError when
-    neither can be had, or the root cannot.
+    neither can be had, or the root cannot. ``mounts``: file systems mounted within the tree belong to it, as it tells.
     """
+    if mounts is not None:
+        if wanted == "fanotify":
+            refused("it watches one file system, and cross_mounts asks for all that are mounted in the tree")
+        return _each(root, ignored, None, mounts)
     if wanted == "fanotify" and (found := _whole(root, ignored, refused)) is not None:
         return found
     watcher = _each(root, ignored, MANY if wanted == "auto" else None)
@@ -45,8 +51,10 @@ def open_watcher(
     return _whole(root, ignored, refused) or _each(root, ignored, None)
 
 
-def _each(root: Path, ignored: Callable[[TreePath], bool], many: int | None) -> InotifyWatcher:
-    watcher = InotifyWatcher(root, ignored, many)
+def _each(
+    root: Path, ignored: Callable[[TreePath], bool], many: int | None, mounts: Callable[[], View] = View
+) -> InotifyWatcher:
+    watcher = InotifyWatcher(root, ignored, many, mounts)
     try:
         watcher.watch()
     except OSError:

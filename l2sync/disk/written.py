@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Mapping
 
 from l2sync.modtree import TreePath
 
-from .beneath import NOT_THERE, Beneath, Directories, sync_file_system
+from .beneath import NOT_THERE, Beneath, Directories
 from .index import Row
 from .look import signature, signed_mtime, without_ctime
 
@@ -60,7 +60,7 @@ class WrittenDirectories:
     def sync(self) -> None:
         """Make it all durable: else a power loss would read as the user's going back. Raises OSError."""
         if self.beyond or len(self._times) > _FEW:
-            sync_file_system(self._beneath.fd)
+            self._beneath.sync()
             return
         for path in self._times:
             try:

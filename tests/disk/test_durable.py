@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from l2sync.disk import applier, durable, recovery, written
+from l2sync.disk import applier
+from l2sync.disk.beneath import Beneath
+from l2sync.disk.durable import FEW
 from l2sync.modtree import Entry, TreePath
 
 from .conftest import Replica
@@ -29,8 +31,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         fsync(fd)
 
     monkeypatch.setattr(os, "fsync", note)
-    for module in (durable, recovery, written):
-        monkeypatch.setattr(module, "sync_file_system", lambda fd: names.append(ALL))
+    monkeypatch.setattr(Beneath, "sync", lambda beneath: names.append(ALL))
     return names
 
 
@@ -61,7 +62,7 @@ def test_a_deletion_is_durable_before_the_scan_tells_of_it(pair: Pair, synced: l
 
 def test_many_changes_are_made_durable_at_once(pair: Pair, synced: list[str]) -> None:
     a, _ = pair
-    for number in range(durable.FEW + 1):
+    for number in range(FEW + 1):
         (a.root / f"f{number}").write_text("text")
     synced.clear()
     a.store.scan(None)

@@ -75,7 +75,7 @@ def test_a_new_tree_has_lost_nothing(replica: Make) -> None:
 def test_what_is_set_aside_is_out_of_the_tree_and_kept_whole(replica: Make) -> None:
     made = filled(replica)
     (made.root / "d/untold").write_text("not scanned yet")
-    place = made.store.set_aside([TreePath(p) for p in (b"d", b"d/g", b"d/e", b"d/e/h", b"f")])
+    (place,) = made.store.set_aside([TreePath(p) for p in (b"d", b"d/g", b"d/e", b"d/e/h", b"f")])
     assert sorted(os.listdir(made.root)) == [".l2sync"]
     assert (place / "d/e/h").read_text() == "content of d/e/h" and (place / "d/untold").exists()
     assert (place / "d").stat().st_mode & 0o7777 == 0o711
@@ -85,8 +85,8 @@ def test_what_is_set_aside_is_out_of_the_tree_and_kept_whole(replica: Make) -> N
 
 def test_of_a_directory_that_stays_only_what_is_named_is_set_aside(replica: Make) -> None:
     made = filled(replica)
-    first = made.store.set_aside([TreePath(b"d/e/h"), TreePath(b"gone already")])
-    second = made.store.set_aside([TreePath(b"d/g")])
+    (first,) = made.store.set_aside([TreePath(b"d/e/h"), TreePath(b"gone already")])
+    (second,) = made.store.set_aside([TreePath(b"d/g")])
     assert (first / "d/e/h").exists() and (second / "d/g").exists() and first != second
     assert os.listdir(made.root / "d") == ["e"]
     assert all(not seen.deleted for seen in made.store.scan(None))
@@ -184,7 +184,7 @@ def test_a_crash_while_a_generation_begins_is_no_return_from_the_past(
     def crash(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(guard, "_write_marker", crash)
+    monkeypatch.setattr(guard, "write_mark", crash)
     with pytest.raises(KeyboardInterrupt):
         made.scan()
     monkeypatch.undo()

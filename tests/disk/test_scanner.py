@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from l2sync.disk import reading
-from l2sync.disk.beneath import Beneath
+from l2sync.disk.beneath import Beneath, System
 from l2sync.disk.chunker import Unsettled, hash_file
 from l2sync.disk.xattrs import Xattrs
 from l2sync.modtree import Kind, TreePath
@@ -157,7 +157,7 @@ def test_a_moment_is_let_pass_only_where_times_do_not_tell(
     (tmp_path / ".l2sync").mkdir()
     with monkeypatch.context() as patch:
         patch.setattr(os, "fstat", stepping)
-        fine = root.fine_times
+        fine = root.home.fine_times
     assert fine == bool(step)
     root.close()
 
@@ -168,7 +168,7 @@ def test_where_times_tell_of_every_change_no_read_waits(
     waits: list[float] = []
     monkeypatch.setattr("time.sleep", waits.append)
     for fine in (True, False):
-        monkeypatch.setattr(Beneath, "fine_times", property(lambda self, fine=fine: fine))
+        monkeypatch.setattr(System, "fine_times", property(lambda self, fine=fine: fine))
         one = replica(f"fine{fine}")
         (one.root / "f").write_text("just written")
         one.scan()

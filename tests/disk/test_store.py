@@ -339,3 +339,17 @@ def test_names_of_any_bytes_and_attributes_of_any_kind_arrive(
     for one in (a, b):
         one.store.close()
     shutil.rmtree(base)
+
+
+def test_an_index_that_cannot_be_read_for_a_moment_is_a_reason_to_pause(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, _ = pair
+
+    def locked(*_: object) -> None:
+        raise sqlite3.OperationalError("locking protocol")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Index, "meta", locked)
+        assert a.store.health() == "the index cannot be used: locking protocol"
+    assert a.store.health() is None

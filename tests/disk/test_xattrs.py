@@ -121,8 +121,8 @@ class Poor(Xattrs):
 @pytest.fixture
 def poor(monkeypatch: pytest.MonkeyPatch) -> Callable[[Replica], None]:
     def make(one: Replica) -> None:
-        beneath = one.store._guard.check()
-        monkeypatch.setattr(beneath, "_xattrs", Poor(frozenset({b"user."}), frozenset()))
+        system = one.store._guard.check().home
+        monkeypatch.setattr(system, "_xattrs", Poor(frozenset({b"user."}), frozenset()))
 
     return make
 
