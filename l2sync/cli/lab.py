@@ -180,6 +180,10 @@ class Lab:
             _ip(self.bridge, f"link set {host.port} mtu {mtu}")
             _ip(host.namespace, f"link set {host.interface} mtu {mtu}")
 
+    def narrow(self, host: Host, mtu: int) -> None:
+        """Have the bridge pass no longer frames to one host, which does not know of it."""
+        _ip(self.bridge, f"link set {host.port} mtu {mtu}")
+
     def lose(self, probability: float, *, to: Iterable[Host] | None = None, ethertype: int | None = None) -> None:
         """Lose each frame with this probability, for each receiver by itself; 0 ends all loss.
 

@@ -10,6 +10,7 @@ from l2sync.frames import (
     OVERHEAD,
     STREAMED,
     Ack,
+    Asking,
     Ban,
     Base,
     Bye,
@@ -22,6 +23,7 @@ from l2sync.frames import (
     Lock,
     Ping,
     Probe,
+    Probed,
     Purpose,
     Register,
     Rej,
@@ -41,6 +43,7 @@ from .membership import Membership, SelfState
 from .messenger import Messenger
 from .reach import Reach
 from .settings import ClusterSettings
+from .sizes import Sizes
 from .ways import UNCOUNTED, Way
 
 _OURS = (Kind.LOCK, Kind.UNLOCKALL, Kind.BAN, Kind.BASE, Kind.CHAIN)
@@ -82,6 +85,7 @@ class Cluster:
         self.membership.on_meet = self._meet
         self.membership.on_offline = self._part
         self.reach = Reach(self.hub)
+        self.sizes = Sizes(self.hub, mtu)
         self.chains = Chains(self.hub, self.messenger)
         self.membership.on_look = self.reach.listen
         self.locks = LockTable()
@@ -98,6 +102,7 @@ class Cluster:
             Kind.BYE: self._handle_bye,
             Kind.PROBE: self._handle_probe,
             Kind.TALLY: self._handle_tally,
+            Kind.PROBED: self._handle_probed,
             Kind.REJ: lambda peer, header, body, now: None,
         }
 
@@ -250,15 +255,24 @@ class Cluster:
 
     def _handle_ping(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
         self.membership.ping(peer, Ping.parse(body), now)
+        self.sizes.pinged(peer, now)
 
     def _handle_bye(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
         self.membership.bye(peer, Bye.parse(body), now)
 
     def _handle_probe(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
-        self.reach.probed(peer, Probe.parse(body), OVERHEAD + header.length, now)
+        probe, size = Probe.parse(body), OVERHEAD + header.length
+        self.reach.probed(peer, probe, size, now)
+        if probe.asking is Asking.SIZE:
+            self.sizes.ask_to_tell(peer, probe, size, now)
+
+    def _handle_probed(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
+        self.sizes.probed(peer, Probed.parse(body), now)
 
     def _handle_tally(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
-        self.reach.tally(peer, Tally.parse(body), now)
+        tally = Tally.parse(body)
+        self.reach.tally(peer, tally, now)
+        self.sizes.tallied(peer, tally, now)
 
     def _handle_streamed(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
         if self.membership.doubts(peer):
@@ -484,6 +498,7 @@ class Cluster:
         """
         self._tell_at = now
         self.reach.met(peer, now)
+        self.sizes.met(peer, now)
         self.chains.forget(peer)
         self._linked = False
         mark = len(self.hub.events)
@@ -501,6 +516,7 @@ class Cluster:
 
     def _part(self, peer: Peer, now: int) -> None:
         self.reach.left(peer)
+        self.sizes.left(peer)
         self.chains.forget(peer)
         self._linked = False
         self.locks.release(peer.session, 0)
@@ -517,6 +533,7 @@ class Cluster:
         for peer in self.messenger.handle_timer(now):
             self.membership.offline(peer, "left a message unanswered", now)
         self.reach.handle_timer(now)
+        self.sizes.handle_timer(now)
         self._follow_way(now)
         self._check_grants()
 
@@ -536,6 +553,7 @@ class Cluster:
             self.membership.next_deadline(),
             self.messenger.next_deadline(),
             self.reach.next_deadline(),
+            self.sizes.next_deadline(),
             0 if self._way is not self.hub.way or not self._linked else None,
         )
         return min((time for time in times if time is not None), default=None)

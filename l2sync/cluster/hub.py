@@ -188,6 +188,15 @@ class WayChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameSizeChanged:
+    """Frames have this many bytes at the most from now on; ``limited_by``: whose way takes no more, "" for nobody's."""
+
+    before: int
+    now: int
+    limited_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Misbehaved:
     """A member did what no member does; ``count`` times so far, told at the first and then ever more seldom."""
 
@@ -217,6 +226,7 @@ Event: TypeAlias = (
     | Misbehaved
     | BansChanged
     | WayChanged
+    | FrameSizeChanged
 )
 
 
@@ -253,6 +263,9 @@ class Hub:
     """The cluster's multicast address."""
     first_hop: bytes | None = None
     """Where frames for all go from here, where they go from node to node."""
+    doubtful: set[int] = field(default_factory=set)
+    """Sessions that frames do not reach as they should: their size may be why."""
+    trials: int = 0
     sent_frames: int = 0
     sent_bytes: int = 0
     """What went to all, but for what newcomers are to hear as well."""
@@ -306,6 +319,11 @@ class Hub:
             addresses = (*addresses, to.address)
         self.out += [OutFrame(kind, target, serial, body, address) for address in dict.fromkeys(addresses)]
         return serial
+
+    def next_trial(self) -> int:
+        """A number for probes that belong together."""
+        self.trials = (self.trials + 1) & 0xFFFFFFFF
+        return self.trials
 
     def sent(self, frames: int, size: int) -> None:
         """Frames went to all."""

@@ -23,6 +23,9 @@ from .acks import AckTracker, Parcel
 from .hub import Delivered, Hub, Peer, PeerState
 from .streams import epoch_start
 
+_SUSPECT_AFTER = 2
+"""Transmissions of a fragment that were not answered: perhaps it is too large."""
+_SURELY_PASSES = 500
 _URGENT = frozenset((Kind.REGISTER,))
 """What is answered at once. Nobody waits for the answer to anything else: what it says is told by what follows."""
 
@@ -83,6 +86,8 @@ class Messenger:
         serial = self.hub.emit(parcel.kind, parcel.body, alone)
         if parcel.tries:
             self.hub.counters["retransmissions"] += 1
+        if parcel.tries >= _SUSPECT_AFTER and len(parcel.body) > _SURELY_PASSES:
+            self.hub.doubtful.update(parcel.owing)
         timeout = max((peer.roundtrip.timeout for peer in debtors), default=self.hub.settings.initial_rto)
         self.tracker.sent(parcel, serial, now, timeout)
 

@@ -110,8 +110,7 @@ class Reach:
         """Ask those by unicast of whom nothing that went to all was heard for long; called each half ping interval."""
         for peer in self.hub.online():
             if now - peer.heard_at > self.hub.settings.ping_interval * 3 // 2:
-                self._number += 1
-                self.hub.emit(Kind.PROBE, Probe(self._number, Lane.UNICAST, Asking.ALIVE).pack(), peer)
+                self.hub.emit(Kind.PROBE, Probe(self.hub.next_trial(), Lane.UNICAST, Asking.ALIVE).pack(), peer)
 
     # --- as the one who sends ---------------------------------------------------------------------
 
@@ -143,6 +142,8 @@ class Reach:
             size = (question.bytes - ear.bytes) / sent
             ear.rate = max(heard, 0) * size * 8 * SECOND / max(question.at - ear.at, 1)
             ear.frames, ear.bytes, ear.heard, ear.at = question.frames, question.bytes, tally.heard, question.at
+            if ear.share < _LOW:
+                self.hub.doubtful.add(peer.session)
             self._look(now)
 
     def _look(self, now: int) -> None:
@@ -168,12 +169,12 @@ class Reach:
         self._asked_frames, self._ask_at = self.hub.sent_frames, now + _ASK_EVERY
         for place in range(min(_ASKED, len(online))):
             peer = online[(self._turn + place) % len(online)]
-            self._number += 1
+            number = self.hub.next_trial()
             while len(self._questions) >= _QUESTIONS_KEPT:
                 del self._questions[next(iter(self._questions))]
             question = _Question(peer.session, self.hub.sent_frames, self.hub.sent_bytes, now)
-            self._questions[self._number] = question
-            self.hub.emit(Kind.PROBE, Probe(self._number, Lane.UNICAST, Asking.TALLY).pack(), peer)
+            self._questions[number] = question
+            self.hub.emit(Kind.PROBE, Probe(number, Lane.UNICAST, Asking.TALLY).pack(), peer)
         self._turn += _ASKED
 
     # --- trials -----------------------------------------------------------------------------------
@@ -184,7 +185,7 @@ class Reach:
             return
         asked = self.hub.rng.sample(online, min(_MOST_ASKED, len(online)))
         sampled = asked[:_SAMPLED]
-        self._number += 1
+        self._number = self.hub.next_trial()
         padding = bytes(max(0, min(size, self.hub.room) - 6))
         for _ in range(count):
             self._send(Lane.BROADCAST, None, padding)

@@ -17,9 +17,11 @@ from l2sync.cluster import (
     ClusterSettings,
     Delivered,
     Event,
+    FrameSizeChanged,
     Granted,
     Joined,
     Misbehaved,
+    OutFrame,
     PeerOffline,
     PeerOnline,
     PeerPinged,
@@ -31,7 +33,6 @@ from l2sync.cluster import (
     WayChanged,
 )
 from l2sync.frames import (
-    DATA_OVERHEAD,
     NOID,
     OVERHEAD,
     Ask,
@@ -44,6 +45,7 @@ from l2sync.frames import (
     Kind,
     KnownKey,
     LocalError,
+    Part,
     Query,
     RemoteError,
     Repair,
@@ -88,6 +90,8 @@ from .holding import Holding
 from .inquiries import Inquiries
 from .intake import Frames, Intake
 from .offering import Offering
+from .parts import WHOLE as COMES_IN_PARTS
+from .parts import Parts, cut
 from .receiving import Receiving
 from .reconcile import Reconciler
 from .remembering import Remembering
@@ -137,7 +141,7 @@ class Node:
         shared = {setup.name: SharedTree(setup, chosen) for setup in trees}
         self.ctx = Context(name, self.cluster, shared, chosen, rng)
         self.counters = self.ctx.counters
-        self.offering = Offering(self.ctx, room - DATA_OVERHEAD, self._send_data)
+        self.offering = Offering(self.ctx, self._send_data)
         self.remembering = Remembering(self.ctx)
         self.holding = Holding(self.ctx, self.remembering)
         self.receiving = Receiving(self.ctx)
@@ -147,6 +151,7 @@ class Node:
         self.telling = Telling(self.ctx, self.offering, self.receiving, self.reconciler, self.requests)
         self.inquiries = Inquiries(self.ctx, Accountant(self.ctx, self.offering, self.receiving), self.telling)
         self.twins = Twins(self.ctx)
+        self.parts = Parts()
         self.refused: str | None = None
         self._announced: dict[str, tuple[int, bool, bool]] = {}
         self._dirty_digests = True
@@ -214,6 +219,11 @@ class Node:
             self.counters["frames_handed_on"] += 1
             self.ctx.emit(Send(frame[: OVERHEAD + header.length], onward))
         try:
+            if header.kind == Kind.PART:
+                whole = self._put_together(header, body, now)
+                if whole is None:
+                    return
+                header, body = whole
             if header.kind == Kind.DATA:
                 self._receive_data(header, body, now, source)
             elif header.kind == Kind.REPAIR:
@@ -223,6 +233,13 @@ class Node:
                 self._after(now)
         except (RemoteError, LocalError, MalformedEntry, InvalidPath) as error:
             self._accuse(header.session, header.kind, error)
+
+    def _put_together(self, header: Header, body: bytes, now: int) -> tuple[Header, bytes] | None:
+        peer = self.cluster.admit(header, now)
+        if peer is None or header.dst not in (NOID, self.cluster.source_id):
+            return None
+        peer.last_seen = now
+        return self.parts.take(header, Part.parse(body))
 
     def _accuse(self, session: int, kind: int, error: Exception) -> None:
         """Count what no member sends, and note who did."""
@@ -354,6 +371,9 @@ class Node:
 
     def _send_data(self, bodies: list[bytes]) -> None:
         cluster, seal, emit = self.cluster, self.keyring.seal, self.ctx.effects.append
+        if any(len(body) > cluster.hub.room for body in bodies):
+            self._send_data_in_parts(bodies)
+            return
         source, session = cluster.source_id, cluster.session
         (address,) = cluster.hub.to_all()
         for body in bodies:
@@ -363,14 +383,33 @@ class Node:
         self.counters["frames_out_data"] += len(bodies)
         cluster.hub.sent(len(bodies), sum(map(len, bodies)))
 
+    def _send_data_in_parts(self, bodies: list[bytes]) -> None:
+        """Symbols of a generation that was begun when frames could be larger."""
+        hub = self.cluster.hub
+        serials = [hub.next_serial() for _ in bodies]  # the caller counts on one after the other
+        (address,) = hub.to_all()
+        numbered = zip(serials, bodies, strict=True)
+        hub.out += [OutFrame(Kind.DATA, NOID, serial, body, address) for serial, body in numbered]
+        hub.sent(len(bodies), sum(map(len, bodies)))
+        self._flush_frames()
+
     def _flush_frames(self) -> None:
+        hub = self.cluster.hub
         for frame in self.cluster.take_frames():
-            sealed = self.keyring.seal(
-                frame.kind, self.cluster.source_id, frame.dst, self.cluster.session, frame.serial, frame.body
-            )
-            self.counters[_FRAMES_OUT[frame.kind]] += 1
-            self.counters[_BYTES_OUT[frame.kind]] += len(sealed)
-            self.ctx.emit(Send(sealed, frame.address))
+            if len(frame.body) > hub.room and frame.kind in COMES_IN_PARTS:
+                bodies = cut(frame.kind, frame.serial, frame.body, hub.room)
+                for part in bodies:
+                    self._seal(OutFrame(Kind.PART, frame.dst, hub.next_serial(), part, frame.address))
+            else:
+                self._seal(frame)
+
+    def _seal(self, frame: OutFrame) -> None:
+        sealed = self.keyring.seal(
+            frame.kind, self.cluster.source_id, frame.dst, self.cluster.session, frame.serial, frame.body
+        )
+        self.counters[_FRAMES_OUT[frame.kind]] += 1
+        self.counters[_BYTES_OUT[frame.kind]] += len(sealed)
+        self.ctx.emit(Send(sealed, frame.address))
 
     # --- events -----------------------------------------------------------------------------------
 
@@ -414,6 +453,7 @@ class Node:
                 self.ctx.notify("peer_offline", "warning", peer=self.ctx.name_of(peer), id=peer, reason=reason)
                 self.offering.peer_offline(peer, now)
                 self.receiving.peer_offline(session)
+                self.parts.forget(session)
                 self.inquiries.peer_offline(session, now)
                 for shared in self.ctx.trees.values():
                     if self.twins.gone(shared, session) | self.holding.gone(shared, session):
@@ -435,6 +475,15 @@ class Node:
             case WayChanged(before, way, text):
                 self.ctx.notify(
                     "way_changed", "warning", before=before.value, now=way.value, reason=text or "it works again"
+                )
+            case FrameSizeChanged(before, size, limited_by):
+                limits = self.cluster.sizes.limits()
+                self.ctx.notify(
+                    "frame_size_changed",
+                    "warning" if limits else "info",
+                    before=before,
+                    now=size,
+                    reason="; ".join(limits) or (f"{limited_by} is new" if limited_by else "all can take it"),
                 )
             case Warned(text):
                 self.ctx.notify("cluster_warning", "warning", reason=text)

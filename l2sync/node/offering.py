@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from l2sync.frames import Done, Entries, Kind, Purpose, Repair, Stage, Want, pack_updtree
+from l2sync.frames import DATA_OVERHEAD, Done, Entries, Kind, Purpose, Repair, Stage, Want, pack_updtree
 from l2sync.modtree import TreePath, pack_entry
 from l2sync.transfer import Broadcaster, Pacer, chunk_table
 
@@ -20,12 +20,16 @@ _LOOK_AGAIN = 100_000_000
 class Offering:
     """All outgoing batches of one node. ``send_data`` seals and sends bodies of data frames, in order."""
 
-    def __init__(self, context: Context, room: int, send_data: Callable[[list[bytes]], None]) -> None:
+    def __init__(self, context: Context, send_data: Callable[[list[bytes]], None]) -> None:
         self.ctx = context
-        self.room = room
         self.pacer = Pacer()
         self.batches: dict[int, Outgoing] = {}
         self._send_data = send_data
+
+    @property
+    def room(self) -> int:
+        """Most bytes of a symbol now."""
+        return self.ctx.cluster.hub.room - DATA_OVERHEAD
 
     def busy(self, shared: SharedTree) -> bool:
         """Whether a batch of this tree has not been committed yet."""
@@ -213,6 +217,7 @@ class Offering:
         if budget <= 0:
             return
         first = self.ctx.cluster.hub.serial
+        batch.broadcaster.room = self.room
         frames = batch.broadcaster.next_frames(now, budget, first, new_data)
         if frames:
             self._send_data(frames)

@@ -66,7 +66,8 @@ class Telling:
 
     def _segment(self) -> SegmentInfo:
         hub = self.ctx.cluster.hub
-        return SegmentInfo(hub.way.value, hub.room + OVERHEAD, tuple(self.ctx.cluster.reach.suspicions.values()))
+        suspects = (*self.ctx.cluster.reach.suspicions.values(), *self.ctx.cluster.sizes.limits())
+        return SegmentInfo(hub.way.value, hub.room + OVERHEAD, suspects)
 
     def _reasons(self, refused: str | None) -> list[str]:
         if refused is not None:

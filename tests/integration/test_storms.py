@@ -1,4 +1,4 @@
-"""Agents on a bridge that throttles what goes to all, as the storm control of a switch does."""
+"""Agents on a bridge that throttles what goes to all, or drops large frames, as switches in the field do."""
 
 from __future__ import annotations
 
@@ -58,3 +58,11 @@ def test_a_tree_arrives_from_node_to_node_where_neither_way_gets_through(cluster
     sent = [now.sent - then.sent for now, then in zip(cluster.lab.traffic(), before, strict=True)]
     # Everybody's wire carries one copy at the most; the rest is what a few trials and reports take.
     assert all(size < 8_500_000 for size in sent), sent
+
+
+def test_a_host_that_large_frames_do_not_reach_is_named_and_gets_smaller_ones(cluster: Cluster) -> None:
+    cluster.lab.narrow(cluster.lab.hosts[2], 1200)
+    copy_files(cluster, 4)
+    assert wait(lambda: segment(cluster)["frame"] == 1024, 60)
+    assert "frames of more than 1024 bytes do not reach web2" in str(segment(cluster)["suspects"])
+    copy_files(cluster, 5)

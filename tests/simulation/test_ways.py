@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
+
 from l2sync.cluster import Way
 from l2sync.frames import group_address
 from l2sync.link import Rules
@@ -71,6 +73,7 @@ def suspects(host: Host) -> tuple[str, ...]:
     return host.node.status(0).segment.suspects
 
 
+@pytest.mark.slow
 def test_a_sender_leaves_broadcast_where_a_switch_throttles_it_and_says_what_it_suspects() -> None:
     plain = copied(stormy())
     world = stormy(broadcast_limit=100)
@@ -82,6 +85,7 @@ def test_a_sender_leaves_broadcast_where_a_switch_throttles_it_and_says_what_it_
     settled(world)
 
 
+@pytest.mark.slow
 def test_where_neither_gets_through_blocks_are_handed_on_from_node_to_node() -> None:
     world = stormy(broadcast_limit=100, multicast_limit=100)
     before = [world.segment.bytes_out(host.port) for host in world.hosts]
@@ -101,6 +105,7 @@ def test_nodes_that_only_ping_stay_online_where_a_switch_stops_all_broadcast() -
     assert "no broadcast gets through on this segment: does a switch filter it?" in suspects(world.hosts[1])
 
 
+@pytest.mark.slow
 def test_a_lock_is_held_by_all_where_nothing_to_all_gets_through() -> None:
     world = stormy(4, broadcast_limit=0, multicast_limit=0)
     node = world.hosts[1].node
@@ -111,6 +116,7 @@ def test_a_lock_is_held_by_all_where_nothing_to_all_gets_through() -> None:
     copied(world, 100_000)
 
 
+@pytest.mark.slow
 def test_the_way_configured_is_taken_up_again_when_the_storm_is_over() -> None:
     world = stormy(3, broadcast_limit=50)
     copied(world)
@@ -119,6 +125,7 @@ def test_the_way_configured_is_taken_up_again_when_the_storm_is_over() -> None:
     settled(world)
 
 
+@pytest.mark.slow
 def test_a_card_that_filters_multicast_is_named_and_the_others_do_not_wait_for_it() -> None:
     world = World(4, rules=Rules(rate=100_000_000))
     world.destination = Way.MULTICAST
@@ -131,6 +138,7 @@ def test_a_card_that_filters_multicast_is_named_and_the_others_do_not_wait_for_i
     assert any(deaf.name in text and "multicast" in text for text in suspects(world.hosts[0]))
 
 
+@pytest.mark.slow
 def test_congestion_is_not_taken_for_a_filter() -> None:
     world = World(4, rules=Rules(rate=100_000_000, loss=0.3))
     world.start()
