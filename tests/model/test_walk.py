@@ -8,6 +8,7 @@ import pytest
 
 from l2sync.cluster import PeerState
 
+from . import joiner
 from .spin import walk
 from .walker import NODES, Walker
 
@@ -72,11 +73,37 @@ def follow(lines: list[str], apart: bool) -> int:
     return len(moves)
 
 
+def seeds(config: pytest.Config) -> range:
+    """A few, and as many as ``--walks`` says."""
+    return range(1, 1 + (config.getoption("--walks") or 10))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS)
-def test_the_code_is_where_the_model_is_after_every_move(world: str, tmp_path: Path) -> None:
+def test_the_code_is_where_the_model_is_after_every_move(
+    world: str, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
     moves = 0
-    for seed in range(1, 11):
+    for seed in seeds(pytestconfig):
         lines = walk("locks.pml", f"-DTRACE {WORLDS[world]}", seed, tmp_path)
         moves += follow(lines, "APART" in WORLDS[world])
+    assert moves > 100
+
+
+JOINS = {
+    "at once": "",
+    "lossy": "-DAGEING=3 -DAGER=1 -DLOSE",
+    "crash": "-DCRASHES=1 -DAGEING=0 -DLOSE",
+    "crash twice": "-DCRASHES=2 -DAGEING=2",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", JOINS)
+def test_nodes_that_join_have_the_ids_that_the_model_has_after_every_move(
+    world: str, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    moves = 0
+    for seed in seeds(pytestconfig):
+        moves += joiner.follow(walk("join.pml", f"-DTRACE {JOINS[world]}", seed, tmp_path))
     assert moves > 100
