@@ -8,4 +8,4 @@ settings.load_profile("l2sync")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--walks", type=int, default=0, help="random runs of each model's world that the code is led through")
+    parser.addoption("--walks", type=int, default=0, help="random runs of each model that the code walks")

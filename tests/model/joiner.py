@@ -1,6 +1,6 @@
 """Three cluster machines that are led, move by move, through a run of docs/model/join.pml.
 
-As in `walker`, a frame is delivered when a move says so and never otherwise: what is sent again and again in time counts
+As in `walker`, a frame is delivered when a move says so and never otherwise: what is sent again in time counts
 as lost until then. Each node has a clock of its own; a move that waits for a timer turns it on.
 """
 
