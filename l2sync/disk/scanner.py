@@ -290,6 +290,8 @@ class Scanner:
             self._found.unreadable[path] = error.strerror or str(error)
 
     def _missing(self, path: TreePath) -> None:
+        if path in self._gone:
+            return
         self._visited.add(path)
         if self._beneath.out_of_sight(path):
             return

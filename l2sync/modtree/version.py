@@ -75,6 +75,11 @@ class VersionVector:
             return VersionVector(kept)
         return VersionVector(joined.items())
 
+    def cut(self, replica: int, counter: int) -> VersionVector:
+        """This version, having seen of one replica's writes those up to ``counter`` only."""
+        cut = ((known, min(count, counter) if known == replica else count) for known, count in self.dots)
+        return VersionVector((known, count) for known, count in cut if count)
+
     def advance(self, replica: int, counter: int) -> VersionVector:
         """This version and one more write."""
         return self.join(VersionVector(((replica, counter),)))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from l2sync.modtree import ROOT, Entry, Kind, ModTree, Observation, TreePath, VersionVector, parent
 
+from .lately import Lately
+
 LEAST = 20
 """So many entries may always go at once, whatever their share of the tree."""
-WINDOW = 60_000_000_000
-"""ns within which losses count as one."""
 _NAMED = 5
 _DOUBTFUL = 5
 """Of the share that may go at once, one so-manieth is let in only after a second look."""
@@ -48,41 +48,46 @@ class Brake:
     """Judges what one tree's scans find. ``percent``: the share that may go at once; 100: all of it."""
 
     percent: int
-    _recent: deque[tuple[int, int]] = field(default_factory=deque)
+    _lately: Lately = field(default_factory=Lately)
+
+    def born(self, paths: Iterable[TreePath], now: int) -> None:
+        """These came to the tree: they are none of what was there when the window began."""
+        if self.percent < 100:
+            self._lately.expire(now)
+            self._lately.came(paths, now)
 
     def judge(self, tree: ModTree, seen: Sequence[Observation], now: int) -> Loss | None:
         """What a scan would take away, if that is too much; else it is taken note of."""
         if self.percent >= 100 or not len(tree):
             return None
         lost = losses(tree, seen)
-        count = len(lost.vanished) + len(lost.older)
-        if not count:
-            return None
-        before = self._lately(now)
-        if not self._exceeds(self.percent * 100, count + before, tree, before):
-            self._recent.append((now, count))
-            return None
-        named = _topmost(lost.vanished + lost.older)
-        return Loss(len(lost.vanished), len(lost.older), _alive(tree), tuple(named[:_NAMED]), len(named))
+        self._lately.expire(now)
+        if self._exceeds(self.percent * 100, lost.paths, tree):
+            named = _topmost(lost.paths)
+            of = max(_alive(tree), len(lost.paths))
+            return Loss(len(lost.vanished), len(lost.older), of, tuple(named[:_NAMED]), len(named))
+        self._lately.went(filter(self._lately.counts, lost.paths), now)
+        self._lately.ended(lost.vanished)
+        return None
 
     def doubts(self, tree: ModTree, seen: Sequence[Observation], now: int) -> bool:
         """Whether this may be the beginning of too much: a large deletion takes its time, and is met half done."""
-        gone = sum(one.deleted for one in seen)
-        before = self._lately(now)
-        share = self.percent * 100 // _DOUBTFUL
-        return self.percent < 100 and gone > 0 and self._exceeds(share, gone + before, tree, before)
+        gone = {one.path for one in seen if one.deleted} if self.percent < 100 else set[TreePath]()
+        self._lately.expire(now)
+        return bool(gone) and self._exceeds(self.percent * 100 // _DOUBTFUL, gone, tree)
 
-    def _exceeds(self, share: int, count: int, tree: ModTree, before: int) -> bool:
-        return count >= LEAST and count * 10_000 > share * (_alive(tree) + before)
+    def _exceeds(self, share: int, gone: Collection[TreePath], tree: ModTree) -> bool:
+        """Whether too much goes at once, or has gone of what was there when the window began."""
+        lately, alive = self._lately, _alive(tree)
+        in_all = lately.lost + sum(map(lately.counts, gone))
+        before = max(0, alive - lately.born) + lately.lost
+        return any(
+            count >= LEAST and count * 10_000 > share * of for count, of in ((len(gone), alive), (in_all, before))
+        )
 
     def forget(self) -> None:
         """What was decided upon does not count any more."""
-        self._recent.clear()
-
-    def _lately(self, now: int) -> int:
-        while self._recent and now - self._recent[0][0] > WINDOW:
-            self._recent.popleft()
-        return sum(count for _, count in self._recent)
+        self._lately.forget()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +97,25 @@ class Losses:
     vanished: list[TreePath]
     older: list[TreePath]
 
+    @property
+    def paths(self) -> list[TreePath]:
+        """All of them."""
+        return self.vanished + self.older
+
 
 def losses(tree: ModTree, seen: Iterable[Observation]) -> Losses:
     """What is lost by these observations. What only moved is not lost: the same thing stands elsewhere now."""
-    gone, older, fresh = list[Entry](), list[TreePath](), list[Observation]()
+    gone, older, fresh = dict[TreePath, Entry](), list[TreePath](), list[Observation]()
     for one in seen:
         old = tree.get(one.path)
         if one.deleted:
             if old is not None and not old.deleted:
-                gone.append(old)
+                gone[one.path] = old
         elif old is None:
             fresh.append(one)
         elif fell_back(one, old):
             older.append(one.path)
-    return Losses(_not_moved(gone, fresh), older)
+    return Losses(_not_moved(list(gone.values()), fresh), older)
 
 
 def _not_moved(gone: list[Entry], fresh: list[Observation]) -> list[TreePath]:

@@ -10,7 +10,7 @@ import msgspec
 from blake3 import blake3
 
 from l2sync.frames import Verdict
-from l2sync.modtree import Entry, Kind, ModTree, Observation, TreePath, VersionVector, to_entry
+from l2sync.modtree import Entry, Kind, ModTree, Observation, TreePath, to_entry
 
 from .api import NodeSettings, TreeSetup
 from .bases import Bases
@@ -19,6 +19,8 @@ from .probation import Probation
 from .troubles import Troubles
 
 _RECENT_CHUNKS = 100_000
+_MOST_MADE = 10_000
+"""Of more paths written since the start it is remembered only that there are many: the tree tells which."""
 
 
 def tree_tag(name: str) -> int:
@@ -70,8 +72,10 @@ class SharedTree:
     replaced: set[bytes] = field(default_factory=set)
     """Chunks that recent changes of our own took away from a path: receivers still have them."""
     bases: Bases = field(default_factory=Bases)
-    made: dict[TreePath, VersionVector | None] = field(default_factory=dict)
-    """Paths written since the start, until the node first agrees with another; each with the version before."""
+    trusted: int = 0
+    """Our writes up to this one were known to the index at the start."""
+    made: set[TreePath] | None = field(default_factory=set)
+    """Paths written since, until the node first agrees with another; None: too many to name."""
     agreed: bool = False
     tree: ModTree = field(init=False)
     tag: int = 0
@@ -84,6 +88,7 @@ class SharedTree:
         self.troubles = Troubles(self.settings)
         self.tag = tree_tag(self.setup.name)
         self.replica, self.counter = self.setup.replica, self.setup.counter
+        self.trusted = self.counter
         self.tree = self.setup.known
 
     @property
@@ -128,7 +133,8 @@ class SharedTree:
         self, observations: Iterable[Observation], author: str, now: int, wall: int | None = None
     ) -> list[Entry]:
         """Make new versions of what the disk shows different; returns the entries made. ``wall``: the time of day."""
-        made = []
+        made = list[Entry]()
+        born = list[TreePath]()
         for seen in observations:
             old = self.tree.get(seen.path)
             if _says_nothing_new(seen, old):
@@ -139,14 +145,16 @@ class SharedTree:
             if old is not None and old.kind is Kind.FILE and len(self.replaced) < _RECENT_CHUNKS:
                 self.replaced.update(chunk.hash for chunk in old.chunk_list())
             self.bases.note(old)
-            if not self.agreed:
-                self.made.setdefault(entry.path, old.version if old is not None else None)
+            self._note_made(entry.path)
             self.tree.put(entry)
             if self.probation is None:  # else a comparison finds out what may be told
                 self.dirty[entry.path] = True
             made.append(entry)
+            if not entry.deleted and (old is None or old.deleted):
+                born.append(entry.path)
         if made:
             self.changed_at = now
+        self.brake.born(born, now)
         return made
 
     def renew_replica(self, replica: int, author: str, now: int) -> list[Entry]:
@@ -154,26 +162,34 @@ class SharedTree:
 
         The old one's counter had fallen back, so that its dots since then may name other contents elsewhere.
         """
+        former, trusted = self.replica, self.trusted
         self.replica, self.counter = replica, 0
         remade = []
-        for path, base in self.made.items():
+        for path in () if self.agreed else self.tree.paths() if self.made is None else sorted(self.made):
             entry = self.tree.get(path)
-            if entry is None:
+            if entry is None or entry.version.counter(former) <= trusted:
                 continue
             dot = (replica, self.next_dot())
-            version = (base or VersionVector()).advance(*dot)
+            version = entry.version.cut(former, trusted).advance(*dot)
             entry = msgspec.structs.replace(entry, version=version, dot=dot, author=author)
             self.tree.put(entry)
             self.dirty[path] = True
             remade.append(entry)
-        self.made.clear()
+        self.made, self.trusted = set(), self.counter
         self.changed_at = now
         return remade
+
+    def _note_made(self, path: TreePath) -> None:
+        if self.agreed or self.made is None:
+            return
+        self.made.add(path)
+        if len(self.made) > _MOST_MADE:
+            self.made = None
 
     def trust_counter(self) -> None:
         """This node once agreed with another: its counter has not fallen back."""
         self.agreed = True
-        self.made.clear()
+        self.made = set()
 
     def offer(self, paths: Iterable[TreePath], now: int) -> None:
         """Have these paths' entries told to the others; gathered for a moment."""
@@ -184,10 +200,15 @@ class SharedTree:
 
     def adopt(self, entries: Iterable[Entry], now: int) -> None:
         """Take over what the disk has made true."""
+        born = list[TreePath]()
         for entry in entries:
+            old = self.tree.get(entry.path)
+            if not entry.deleted and (old is None or old.deleted):
+                born.append(entry.path)
             self.tree.put(entry)
             self.troubles.applied(entry.path)
             self.changed_at = now
+        self.brake.born(born, now)
 
     def conflicts(self) -> list[TreePath]:
         """The conflict copies that stand in the tree."""

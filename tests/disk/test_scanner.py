@@ -173,3 +173,13 @@ def test_where_times_tell_of_every_change_no_read_waits(
         (one.root / "f").write_text("just written")
         one.scan()
         assert bool(waits) != fine
+
+
+def test_a_directory_that_is_gone_is_told_once(replica: Callable[..., Replica]) -> None:
+    """Given files that were made and deleted unseen in a directory that is gone as well."""
+    one = replica("a")
+    (one.root / "d").mkdir()
+    one.scan()
+    (one.root / "d").rmdir()
+    seen = one.store.scan([path(f"d/temporary{number}") for number in range(50)])
+    assert sorted(one.path for one in seen) == [b"", b"d"]
