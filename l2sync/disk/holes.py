@@ -37,9 +37,14 @@ def next_data(fd: int, offset: int) -> int:
         raise
 
 
+def has_holes(data: bytes) -> bool:
+    """Whether blocks of it may be left out."""
+    return len(data) >= _BLOCK and _ZEROS in data
+
+
 def write_all(fd: int, data: bytes, offset: int) -> None:
     """Write to a new file, whose size is set already, all but whole blocks of zeros. Raises OSError."""
-    if _ZEROS not in data:
+    if not has_holes(data):
         _write(fd, memoryview(data), offset)
         return
     view = memoryview(data)

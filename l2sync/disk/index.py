@@ -26,7 +26,6 @@ CREATE TEMP TABLE wanted_hash(hash INTEGER PRIMARY KEY);
 """
 _CANDIDATES = 4
 """So many local places of one chunk are tried, at the most."""
-_PAGE = 256
 
 
 class Row(NamedTuple):
@@ -178,26 +177,21 @@ class Index:
 
     def children(self, directory: TreePath) -> dict[TreePath, bytes]:
         """Signatures of what should stand directly in a directory, with no walk through what is deeper."""
-        low, high = (directory + b"/", directory + b"0") if directory else (b"\0", None)
+        start, high = (directory + b"/", directory + b"0") if directory else (b"\0", b"\xff" * 256)
         found: dict[TreePath, bytes] = {}
-        cursor, skip = low, len(directory) + 1 if directory else 0
-        while True:
-            page = self._db.execute(
-                "SELECT path, kind, signature FROM entry WHERE path>=? ORDER BY path LIMIT ?", (cursor, _PAGE)
-            ).fetchall()
-            for path, kind, sig in page:
-                if high is not None and path >= high:
-                    return found
+        skip = len(directory) + 1 if directory else 0
+        query = "SELECT path, kind, signature FROM entry WHERE path>=? AND path<? ORDER BY path"
+        while start:
+            rows, start = self._db.execute(query, (start, high)), b""
+            for path, kind, sig in rows:
                 deep = path.find(b"/", skip)
                 if deep >= 0:
-                    cursor = path[:deep] + b"0"  # the byte after "/": past all that is below this child
+                    start = path[:deep] + b"0"  # the byte after "/": past all that is below this child
+                    rows.close()
                     break
-                cursor = path + b"\0"
                 if kind:
                     found[TreePath(path)] = sig
-            else:
-                if len(page) < _PAGE:
-                    return found
+        return found
 
     def find_chunks(self, hashes: Iterable[bytes]) -> dict[bytes, list[Place]]:
         """Local places of these chunks, as far as 64 bits of their hashes tell."""

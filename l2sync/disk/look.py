@@ -125,15 +125,16 @@ def set_attributes(
     os.utime(child, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=directory, follow_symlinks=False)
 
 
-def set_open_attributes(entry: Entry, fd: int, xattrs: Xattrs) -> None:
-    """The same for an open file or directory. Raises OSError, ValueError."""
+def set_open_attributes(entry: Entry, fd: int, xattrs: Xattrs | None) -> None:
+    """The same for an open file or directory; no ``xattrs``: those are right. Raises OSError, ValueError."""
     status = os.fstat(fd)
     if (status.st_uid, status.st_gid) != (entry.uid, entry.gid):
         os.fchown(fd, entry.uid, entry.gid)
         status = os.fstat(fd)
     if stat.S_IMODE(status.st_mode) != entry.mode:
         os.fchmod(fd, entry.mode)
-    xattrs.set_open(entry, fd)
+    if xattrs is not None:
+        xattrs.set_open(entry, fd)
     os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
 
 

@@ -56,6 +56,8 @@ class Scanner:
         """In a scan of the whole tree: that of a tree of any size is not to be held at once."""
         self._visited: set[TreePath] = set()
         self._listed: set[TreePath] = set()
+        self._directories: set[TreePath] = set()
+        """Directories among what was visited."""
         self._turned: set[TreePath] = set()
         """Known things that are of another kind now."""
         self._gone: set[TreePath] = set()
@@ -79,13 +81,13 @@ class Scanner:
     def some(self, paths: Iterable[TreePath]) -> Findings:
         """Look at these paths, at the attributes of the directories they are in, and at what is new or gone below."""
         wanted = {path for path in paths if not self._left_out(path)}
-        rows = self._index.rows(wanted | {parent(path) for path in wanted})
-        self._known = {path: row.signature for path, row in rows.items() if row.alive}
+        known = self._index.signatures(wanted | {parent(path) for path in wanted})
+        self._known = {path: sig for path, _, sig in known}
         with Directories(self._beneath) as directories:
             for path in sorted(wanted):
                 if path not in self._visited:
                     self._look_at(path, directories)
-                elif path not in self._listed:
+                elif path in self._directories and path not in self._listed:
                     self._list_too(path, directories)
             self._look_at_mates(directories)
         return self._done()
@@ -235,9 +237,11 @@ class Scanner:
 
     def _look(self, path: TreePath, status: os.stat_result, directory: int = -1) -> None:
         """Compare one thing with the index."""
+        kind = kind_of(status, self._special)
         if self._roll is None:
             self._visited.add(path)
-        kind = kind_of(status, self._special)
+            if kind is Kind.DIR:
+                self._directories.add(path)
         if kind is not Kind.DIR and self._beneath.holds_closed(path):
             return  # nobody knows yet what was below the directory that stood here
         if kind is None:

@@ -12,9 +12,10 @@ from l2sync.modtree import PRIVATE, Entry, TreePath
 
 from .beneath import DIRECTORY, Beneath, System, sync_file_system
 from .guard import no_room, pausing
-from .holes import copy_all, write_all
+from .holes import copy_all, has_holes, write_all
 from .look import set_open_attributes
 from .marking import make_private
+from .xattrs import Xattrs
 
 AREA = PRIVATE + b"/staging"
 _OPEN_FILES = 64
@@ -63,6 +64,8 @@ class StagedBatch:
         self._open: OrderedDict[bytes, int] = OrderedDict()
         self._unsynced: list[tuple[int, bytes]] = []
         self._count = 0
+        self._bare: dict[int, bool] = {}
+        """By directory, whether files made in it have no extended attributes of their own accord; tried out once."""
 
     def at(self, path: TreePath) -> int:
         """The batch's directory in the file system that ``path`` is on. Raises OSError."""
@@ -215,12 +218,14 @@ class StagedBatch:
         file.left -= 1
 
     def _write_whole(self, file: StagedFile, data: bytes | None) -> None:
-        fd = os.open(file.name, _CREATE, 0o600, dir_fd=file.area)
+        entry = file.entry
+        fd = os.open(file.name, _CREATE, entry.mode & 0o777 | 0o600, dir_fd=file.area)
         try:
-            os.ftruncate(fd, file.entry.size)
+            if data is None or has_holes(data):
+                os.ftruncate(fd, entry.size)
             if data is not None:
                 write_all(fd, data, 0)
-            set_open_attributes(file.entry, fd, self.beneath.system(file.entry.path).xattrs)
+            set_open_attributes(entry, fd, self._xattrs(file))
         except OSError:
             os.unlink(file.name, dir_fd=file.area)
             raise
@@ -229,6 +234,22 @@ class StagedBatch:
         file.made = True
         file.left = 0
         self._unsynced.append((file.area, file.name))
+
+    def _xattrs(self, file: StagedFile) -> Xattrs | None:
+        """What sees to a new file's extended attributes; None where it has none, and shall have none."""
+        xattrs = self.beneath.system(file.entry.path).xattrs
+        if file.entry.xattrs:
+            return xattrs
+        bare = self._bare.get(file.area)
+        if bare is None:
+            name = self.fresh_name()
+            fd = os.open(name, _CREATE, 0o600, dir_fd=file.area)
+            try:
+                bare = self._bare[file.area] = not xattrs.of_open(fd)
+            finally:
+                os.close(fd)
+                os.unlink(name, dir_fd=file.area)
+        return None if bare else xattrs
 
     def _descriptor(self, file: StagedFile) -> int:
         fd = self._open.get(file.name)
