@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -26,7 +26,7 @@ from .look import (
     signature,
     without_ctime,
 )
-from .placing import Keep, Raced, put, take
+from .placing import Keep, Raced, put, put_if_free, take
 from .sources import Sources, is_already
 from .staging import StagedBatch
 from .versions import Keeping
@@ -84,6 +84,11 @@ class Applier:
         self._ended: list[Job] = []
         self.refreshed: dict[TreePath, bytes] = {}
         """New signatures of files that were left as they are."""
+
+    @property
+    def known(self) -> Mapping[TreePath, Row]:
+        """What the index holds of the targets' paths."""
+        return self._parents
 
     def run(self, targets: Iterable[Target]) -> tuple[CommitResult, list[tuple[Entry, bytes]]]:
         """Do it all; the result, and the entries with their signatures for the index."""
@@ -214,6 +219,8 @@ class Applier:
         self._directories.forget(job.path)
 
     def _place(self, job: Job) -> None:
+        if self._place_new(job):
+            return
         was_directory = job.before is not None and job.before.kind is Kind.DIR
         if not was_directory and not self._judge(job):
             return
@@ -233,6 +240,15 @@ class Applier:
             if was_directory:
                 self._directories.forget(job.path)
         self._ended.append(job)
+
+    def _place_new(self, job: Job) -> bool:
+        """Put what is new where nothing stands, as is mostly so, without a look before. Raises OSError."""
+        if job.staged is None or job.before is not None or self._links.follows(job):
+            return False
+        if not put_if_free(job.staged, self._batch.fd, name(job.path), self._written.enter(parent(job.path))):
+            return False
+        self._ended.append(job)
+        return True
 
     def _following(self, jobs: list[Job], late: list[Job]) -> tuple[list[Job], list[Job]]:
         """Those that can be linked before anything is removed, so that no moment lacks both names; and the others."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -233,27 +233,35 @@ class Index:
 
     # --- writing ----------------------------------------------------------------------------------
 
-    def put(self, records: list[tuple[Entry, bytes]], counter: int | None = None, batch: str | None = None) -> None:
-        """Write entries with their signatures, and the counter, durably; a batch's journal is closed with it."""
-        old = self.rows(entry.path for entry, _ in records)
+    def put(
+        self,
+        records: list[tuple[Entry, bytes]],
+        counter: int | None = None,
+        batch: str | None = None,
+        known: Mapping[TreePath, Row] | None = None,
+    ) -> None:
+        """Write entries with their signatures, and the counter, durably; a batch's journal is closed with it.
+
+        ``known``: the rows of these paths as they are now, where the caller has read them already.
+        """
+        old = known if known is not None else self.rows(entry.path for entry, _ in records)
         gone: list[tuple[int, int, int]] = []
         made: list[tuple[int, int, int]] = []
         parted: list[tuple[bytes, int]] = []
         linked: list[tuple[bytes, int]] = []
         rows = []
         for entry, sig in records:
-            before = old.get(entry.path)
+            row = old.get(entry.path)
             packed = pack_entry(entry)
-            if before is None:
+            if row is None:
                 number, self._next_id = self._next_id, self._next_id + 1
                 made += _chunk_rows(number, entry)
             else:
-                number = before.id
-                known = before.entry()
-                if known.link_group and known.link_group != entry.link_group:
-                    parted.append((known.link_group, number))
-                if known.chunks != entry.chunks:
-                    gone += _chunk_rows(number, known)
+                number, before = row.id, row.entry()
+                if before.link_group and before.link_group != entry.link_group:
+                    parted.append((before.link_group, number))
+                if before.chunks != entry.chunks:
+                    gone += _chunk_rows(number, before)
                     made += _chunk_rows(number, entry)
             if entry.link_group:
                 linked.append((entry.link_group, number))
@@ -286,11 +294,13 @@ class Index:
 
     def journal(self, batch: str, entries: Iterable[Entry]) -> None:
         """Note what a batch will bring. Outlives the process; may be lost with the power, which costs versions only."""
-        self._lazily("INSERT INTO journal VALUES(?, ?)", [(batch, pack_entry(entry)) for entry in entries])
+        packed = b"".join(map(pack_entry, entries))
+        self._lazily("INSERT INTO journal VALUES(?, ?)", [(batch, packed)] if packed else [])
 
     def journaled(self) -> list[Entry]:
         """What batches that never ended would have brought."""
-        return [unpack_entry(packed)[0] for (packed,) in self._db.execute("SELECT packed FROM journal")]
+        rows = self._db.execute("SELECT packed FROM journal")
+        return [entry for (packed,) in rows for entry in _unpack_all(packed)]
 
     def close_journal(self, batch: str | None) -> None:
         """Forget a batch (None: all)."""
@@ -308,7 +318,7 @@ class Index:
         """The entries of batches whose files were kept."""
         found: dict[str, list[Entry]] = {}
         for batch, packed in self._db.execute("SELECT batch, packed FROM leftover"):
-            found.setdefault(batch, []).append(unpack_entry(packed)[0])
+            found.setdefault(batch, []).extend(_unpack_all(packed))
         return found
 
     def rename_leftover(self, batch: str, other: str) -> None:
@@ -340,6 +350,14 @@ class Index:
                 self._db.executemany(statement, rows)
         finally:
             self._db.execute("PRAGMA synchronous=FULL")
+
+
+def _unpack_all(packed: bytes) -> Iterator[Entry]:
+    """The entries of a row that holds many, one after the other."""
+    at = 0
+    while at < len(packed):
+        entry, at = unpack_entry(packed, at)
+        yield entry
 
 
 def _short(digest: bytes) -> int:

@@ -63,6 +63,15 @@ def put(
         raise
 
 
+def put_if_free(staged: bytes, area: int, child: bytes, directory: int) -> bool:
+    """The same where nothing should stand; False if something does, or it cannot be done for whatever reason."""
+    try:
+        rename_beneath(staged, area, child, directory, RENAME_NOREPLACE)
+    except OSError:
+        return False
+    return True
+
+
 def take(
     child: bytes, directory: int, spare: bytes, area: int, expected: os.stat_result, keep: Keep | None = None
 ) -> None:

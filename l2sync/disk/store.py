@@ -271,7 +271,7 @@ class TreeStore:
             with self._versions.keeping(beneath) as keeping:
                 applier = Applier(beneath, self._index, self._ignore, special, batch, self._guard.note, keeping)
                 result, records = applier.run(targets)
-            self._index.put(records, batch=_label(key) if last else None)
+            self._index.put(records, batch=_label(key) if last else None, known=applier.known)
             self._note_change()
             self._index.set_signatures(applier.refreshed.items())
             for entry, _ in records:
