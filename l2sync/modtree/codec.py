@@ -16,6 +16,8 @@ CODED_HEAD = struct.Struct(">BBHIIqIQQQQHHBBBHI")
 """What comes before the path in a packed entry."""
 _DOT = struct.Struct(">QQ")
 _XATTR = struct.Struct(">HI")
+_LENGTHS = struct.Struct(">32xI")
+"""Of a chunk's record, its length."""
 _SECOND = 1_000_000_000
 NAMESPACES = (b"user.", b"trusted.", b"security.", b"system.posix_acl_access", b"system.posix_acl_default")
 """How the names of extended attributes begin that an entry may have."""
@@ -59,6 +61,9 @@ ENTRY = Struct(
     "chunks" / Array(this.chunk_count, Struct("hash" / Bytes(32), "length" / Int32ub)),
 )
 """The declaration of a packed entry; `pack_entry` and `unpack_entry` are its faster twins."""
+
+
+_KINDS = {int(kind): kind for kind in Kind}
 
 
 class MalformedEntry(ValueError):
@@ -119,7 +124,7 @@ def _unpack(data: bytes, offset: int) -> tuple[Entry, int]:
     fields = CODED_HEAD.unpack_from(data, offset)
     version, kind, mode, uid, gid, seconds, ns, size, rdev, replica, counter = fields[:11]
     path_len, target_len, author_len, group_len, dots, xattrs, chunks = fields[11:]
-    if version != FORMAT or mode > 0o7777 or ns >= _SECOND:
+    if version != FORMAT or mode > 0o7777 or ns >= _SECOND or kind not in _KINDS:
         raise MalformedEntry("an entry of another format, or with a field beyond its bounds")
     at = offset + CODED_HEAD.size
     path = data[at : (at := at + path_len)]
@@ -129,7 +134,7 @@ def _unpack(data: bytes, offset: int) -> tuple[Entry, int]:
     version_end = at + dots * _DOT.size
     vector = tuple(_DOT.iter_unpack(data[at:version_end]))
     at = version_end
-    if len(vector) != dots or any(a[0] >= b[0] for a, b in pairwise(vector)):
+    if len(vector) != dots or (dots > 1 and any(a[0] >= b[0] for a, b in pairwise(vector))):
         raise MalformedEntry("a version vector that is cut off or not in order")
     attributes = []
     for _ in range(xattrs):
@@ -142,7 +147,7 @@ def _unpack(data: bytes, offset: int) -> tuple[Entry, int]:
         raise MalformedEntry("an entry that is cut off")
     entry = Entry(
         path=tree_path(path),
-        kind=Kind(kind),
+        kind=_KINDS[kind],
         mode=mode,
         uid=uid,
         gid=gid,
@@ -162,12 +167,7 @@ def _unpack(data: bytes, offset: int) -> tuple[Entry, int]:
 
 
 def _check(entry: Entry) -> None:
-    chunks = entry.chunks
-    lengths = [int.from_bytes(chunks[at + 32 : at + 36], "big") for at in range(0, len(chunks), CHUNK_RECORD)]
-    if lengths and not 0 < min(lengths) <= max(lengths) <= MOST_CHUNK:
-        raise MalformedEntry("a chunk that is empty, or longer than any")
-    total = sum(lengths)
-    if total != (entry.size if entry.kind is Kind.FILE else 0):
+    if _content_length(entry.chunks) != (entry.size if entry.kind is Kind.FILE else 0):
         raise MalformedEntry("chunks that do not add up to the size")
     if entry.kind not in (Kind.FILE, Kind.TOMBSTONE) and entry.size:
         raise MalformedEntry("a size where no content is")
@@ -178,8 +178,9 @@ def _check(entry: Entry) -> None:
     if entry.xattrs:
         _check_xattrs(entry)
     dots = entry.version.dots
-    if any(not 0 < count <= MOST_COUNT for _, count in dots):
-        raise MalformedEntry("a count of writes that nobody gets to")
+    for _, count in dots:
+        if not 0 < count <= MOST_COUNT:
+            raise MalformedEntry("a count of writes that nobody gets to")
     full = len(dots) >= MOST_DOTS
     nobodys = entry.dot == (0, 0) and not dots
     unseen = not entry.dot[1] or (entry.version.counter(entry.dot[0]) < entry.dot[1] and not full)
@@ -187,6 +188,18 @@ def _check(entry: Entry) -> None:
         raise MalformedEntry("a version that has not seen its own last write")
     if not entry.path and entry.kind is not Kind.DIR:
         raise MalformedEntry("a root that is no directory")
+
+
+def _content_length(chunks: bytes) -> int:
+    if not chunks:
+        return 0
+    lengths = _LENGTHS.iter_unpack(chunks) if len(chunks) > CHUNK_RECORD else (_LENGTHS.unpack(chunks),)
+    total = 0
+    for (length,) in lengths:
+        if not 0 < length <= MOST_CHUNK:
+            raise MalformedEntry("a chunk that is empty, or longer than any")
+        total += length
+    return total
 
 
 def _check_xattrs(entry: Entry) -> None:

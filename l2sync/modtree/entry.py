@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ CHUNK_RECORD = 36
 MOST_CHUNK = 1 << 30
 """Bytes of a chunk, at the most: it is put together in memory. Files of up to 4 TiB have no longer ones."""
 _NOTHING = VersionVector()
+_RECORD = struct.Struct(">32sI")
 
 
 class Kind(IntEnum):
@@ -44,10 +46,7 @@ def pack_chunks(chunks: list[Chunk]) -> bytes:
 
 def unpack_chunks(packed: bytes) -> list[Chunk]:
     """The reverse of `pack_chunks`."""
-    return [
-        Chunk(packed[at : at + 32], int.from_bytes(packed[at + 32 : at + CHUNK_RECORD], "big"))
-        for at in range(0, len(packed), CHUNK_RECORD)
-    ]
+    return [Chunk(digest, length) for digest, length in _RECORD.iter_unpack(packed)]
 
 
 class Observation(msgspec.Struct, frozen=True):

@@ -15,6 +15,9 @@ PRIVATE = b".l2sync"
 """The name at a tree's root that is the agent's own and never synced."""
 
 
+_NO_NAMES = frozenset((b"", b".", b".."))
+
+
 class InvalidPath(ValueError):
     """Bytes that name no place in a tree."""
 
@@ -29,7 +32,7 @@ def tree_path(raw: bytes) -> TreePath:
     if parts[0] == PRIVATE:
         raise InvalidPath("a path into the agent's own directory")
     for part in parts:
-        if not part or part == b"." or part == b".." or len(part) > MAX_NAME:
+        if len(part) > MAX_NAME or part in _NO_NAMES:
             raise InvalidPath("a path with a component that is empty, '.', '..' or too long")
     return TreePath(raw)
 

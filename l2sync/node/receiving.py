@@ -80,7 +80,7 @@ class Receiving:
                 entry
                 for entry in batch.entries
                 if self._news(shared, entry)
-                and not shared.troubles.held_back(entry.path, version_digest(entry), now)
+                and not self._held_back(shared, entry, now)
             )
         chunks = batch.tabulate()
         if batch.relevant:
@@ -98,6 +98,10 @@ class Receiving:
         if not is_news(mine, entry):
             return False
         return shared.probation is None or not shared.probation.beats(mine, entry)
+
+    def _held_back(self, shared: SharedTree, entry: Entry, now: int) -> bool:
+        troubles = shared.troubles
+        return entry.path in troubles.failing and troubles.held_back(entry.path, version_digest(entry), now)
 
     def data(self, key: BatchKey, symbols: Sequence[Symbol], now: int) -> None:
         """Symbols of a batch; those of unknown batches are ignored."""

@@ -8,7 +8,7 @@ delivered when more is. A receiver far behind the others for a second no longer 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 from statistics import median
@@ -39,20 +39,26 @@ class PacerSettings:
 
 @dataclass(slots=True)
 class _Sent:
-    """Frames of one batch that went out: the last serial of each run, and how many they were by then."""
+    """Frames of one batch that went out, in runs of consecutive serials: the last of each, and how many until then."""
 
     serials: list[int] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
+    frames: int = 0
 
     def add(self, last_serial: int, frames: int) -> None:
+        self.frames += frames
         self.serials.append(last_serial)
-        self.counts.append(frames + (self.counts[-1] if self.counts else 0))
+        self.counts.append(self.frames)
         if len(self.serials) > 8192:
             del self.serials[:4096], self.counts[:4096]
 
     def until(self, serial: int) -> int:
-        at = bisect_right(self.serials, serial)
-        return self.counts[at - 1] if at else 0
+        """How many had a serial up to this one: a run may be half there."""
+        at = bisect_left(self.serials, serial)
+        if at == len(self.serials):
+            return self.frames
+        before = self.counts[at - 1] if at else 0
+        return max(before, self.counts[at] - (self.serials[at] - serial))
 
 
 @dataclass(slots=True)

@@ -226,3 +226,17 @@ def test_batches_that_follow_each_other_without_loss_cut_no_rate() -> None:
                 pacer.on_report(0, Repair(batch, serial, symbols, ()), now)
     # Then nothing passes for lost
     assert pacer.cuts == 0 and pacer.rate > 8_000_000
+
+
+def test_a_report_from_amid_a_run_of_frames_tells_of_no_loss() -> None:
+    # Given runs of 64 frames each 50 ms, which arrive one after the other until the next goes out
+    pacer, serial = Pacer(), 0
+    for now in range(SECOND, 4 * SECOND, 5 * MS):
+        at = (now - SECOND) // (5 * MS)
+        if at % 10 == 0:
+            serial += 64
+            pacer.on_sent(1, serial, 64, 96_000)
+        if at % 6 == 0:
+            came = serial - 64 + 64 * (at % 10) // 10
+            pacer.on_report(0, Repair(1, came, came, ()), now)
+    assert pacer.cuts == 0
