@@ -117,10 +117,10 @@ class Receiving:
         """Give chunks to the disk, some at a time: each handing over wakes its thread, and then ours."""
         self.backlog += sum(len(data) for _, data in chunks)
         batch.unstored += chunks
-        if batch.complete or sum(len(data) for _, data in batch.unstored) >= _STORED_AT_ONCE:
-            self._give(batch)
         if batch.complete:
             self._staged(batch, now)
+        elif sum(len(data) for _, data in batch.unstored) >= _STORED_AT_ONCE:
+            self._give(batch)
 
     def _give(self, batch: Incoming) -> None:
         if batch.unstored:
