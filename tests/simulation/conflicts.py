@@ -14,6 +14,7 @@ from l2sync.modtree import Kind, TreePath, tree_path
 
 from .disk import Node, SimDisk
 from .expected import OUTCOMES
+from .expected_links import LINKED
 from .world import SECOND, World
 
 PAGE = Path(__file__).parents[2] / "docs" / "conflicts.md"
@@ -153,6 +154,8 @@ def document() -> str:
     for group, changes in GROUPS.items():
         lines += [f"\n## Changes to {group}\n", "| first | second | every node ends with |", "| --- | --- | --- |"]
         lines += [f"| {a} | {b} | {OUTCOMES[group, a, b]} |" for a in changes for b in changes]
+    lines += [LINKS, "| first | second | every node ends with |", "| --- | --- | --- |"]
+    lines += [f"| {a} | {b} | {ends} |" for (a, b), ends in LINKED.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -168,6 +171,16 @@ directory holds; as modes, 600 and 640. `(copy)` is a conflict copy, `/` an empt
 
 The rules behind are in [modtree.md](modtree.md#merging), the reasons in
 [0016](decisions/0016-what-two-changes-leave.md)."""
+
+LINKS = """
+## Changes to hard links
+
+Before: a directory `d` with a file (content `old`, mode 644) of two names, `f` and `g`. Each row is a test on three
+whole nodes whose trees are on a real file system; `=` stands between names of one inode. A file edited in place is
+edited under all its names; one that is saved anew (an editor's rename) leaves the other names as they were. What was
+linked while another node changed the content is a file of its own, with the content that it was linked to. Why:
+[0011](decisions/0011-hard-links-by-label.md).
+"""
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["seen"]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from .conflicts import CELLS, GROUPS, PAGE, Cell, document, outcome, play
 from .expected import OUTCOMES
+from .expected_links import LINKED
+from .linked import LINK_CHANGES, play_linked
 
 WRITES = {"edit", "to link", "to directory", "to file", "retarget", "create", "symlink", "mkdir"}
 
@@ -21,6 +25,20 @@ def test_every_node_ends_with_what_the_table_says_and_nothing_written_is_lost(ce
         assert change not in WRITES or f": {who}" in ends or f"→ {who}" in ends
 
 
+LINK_WRITES = {"edit `f` in place", "edit `g` in place", "save `f` anew"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "second"), [(a, b) for a in LINK_CHANGES for b in LINK_CHANGES])
+def test_names_of_one_file_end_as_the_table_says_and_nothing_written_is_lost(
+    first: str, second: str, tmp_path: Path
+) -> None:
+    ends = play_linked(first, second, tmp_path)
+    assert ends == LINKED[first, second]
+    for who, change in (("first", first), ("second", second)):
+        assert change not in LINK_WRITES or f": {who}" in ends
+
+
 def test_the_page_is_what_the_table_says() -> None:
     assert PAGE.read_text() == document(), "run python -m tests.simulation.conflicts"
 
@@ -28,3 +46,4 @@ def test_the_page_is_what_the_table_says() -> None:
 def test_each_pair_has_an_outcome() -> None:
     pairs = {(group, a, b) for group, changes in GROUPS.items() for a in changes for b in changes}
     assert set(OUTCOMES) == pairs
+    assert set(LINKED) == {(a, b) for a in LINK_CHANGES for b in LINK_CHANGES}
