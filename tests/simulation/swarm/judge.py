@@ -135,8 +135,9 @@ def _as_the_rules_say(world: World) -> None:
             known = written.get(entry.dot)
             if known is None or known.version.covers(entry.version):
                 written[entry.dot] = entry
-        if not written or any(replica in tainted for replica, _ in written):
-            continue
+        heard = {replica for entry in entries for replica, _ in entry.version.dots}
+        if not written or heard & tainted:
+            continue  # of a state that fell back, not everything is known
         latest = [e for e in written.values() if not any(_saw(other, e) for other in written.values())]
         wanted, stands = max(latest, key=_rank), final.get(path)
         if stands is not None and stands.deleted and wanted.deleted:

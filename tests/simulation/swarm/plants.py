@@ -14,7 +14,7 @@ import msgspec
 from l2sync.cluster import core, messenger
 from l2sync.frames import Kind as FrameKind
 from l2sync.modtree import Entry, Order, Resolution, conflict_path
-from l2sync.node import plan, receiving, rounds, tree
+from l2sync.node import plan, rounds, tree
 
 from . import applying, store
 
@@ -105,7 +105,7 @@ PLANTS: dict[str, Plant] = {
     "copies-too-late": Plant("a winner is put in place along with its copies", rounds.Rounds, "of", _in_one_round),
     "mine-wins": Plant("of concurrent versions each node keeps its own", plan, "merge", _mine_wins),
     "no-graves": Plant("a beaten deletion leaves no grave", _merging, "_buried_more", _no),
-    "trust-old-state": Plant("a state that fell back is not noticed", receiving.Receiving, "_check_rollback", _nothing),
+    "trust-old-state": Plant("a state that fell back is not noticed", store.Store, "fallen_back", _no),
     "overwrite": Plant("what a user saved meanwhile is replaced", applying.Applying, "undisturbed", _yes),
     "show-unfinished": Plant("a file is shown before all of it has come", store.Staged, "complete", _yes),
     "names-not-synced": Plant("names are not durable before the index", applying.Applying, "sync_names", _nothing),

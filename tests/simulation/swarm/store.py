@@ -297,8 +297,7 @@ class Store:
 
     def open(self, fresh: int) -> None:
         """The agent starts: notice an index that fell back, and see to what a crash cut short."""
-        replica, counter = self.wrote
-        if replica != self.index.replica or counter > self.index.counter:
+        if self.fallen_back():
             self.renew(fresh, 0)
         self.index.keep_journals()
         self._adopt()
@@ -322,6 +321,11 @@ class Store:
             self.volume.sync_all()
             self.put(adopted.values())
         self.index.close_journal(None)
+
+    def fallen_back(self) -> bool:
+        """Whether the index is from an earlier time than the tree."""
+        replica, counter = self.wrote
+        return replica != self.index.replica or counter > self.index.counter
 
     def renew(self, replica: int, counter: int) -> None:
         """Count under another number from now on."""
