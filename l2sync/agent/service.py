@@ -25,7 +25,7 @@ from .instance import only_agent
 from .keyfile import read_keys
 from .logs import set_up_logs
 from .machine import claim_state
-from .memory import give_back, tame_allocator
+from .memory import give_back, tame_allocator, tame_collector
 from .running import Running, build
 from .systemd import Notifier
 
@@ -53,6 +53,7 @@ def run_agent(file: Path) -> None:
     set_up_logs(config.log.format, config.log.level)
     tame_allocator()
     agent = Agent(file, config, keys)
+    tame_collector()
     state_dir = Path(config.node.state_dir)
     with only_agent(state_dir, str(file)), _one_error():
         claim_state(state_dir, config.node.name, str(file))

@@ -44,7 +44,7 @@ def unpack_records(content: bytes) -> Iterator[tuple[int, int, bytes]]:
         codec, length, packed = _HEAD.unpack_from(content)
     except struct.error as error:
         raise BadGeneration("a generation that is cut off") from error
-    body = content[HEAD_SIZE : HEAD_SIZE + packed]
+    body: bytes | memoryview = memoryview(content)[HEAD_SIZE : HEAD_SIZE + packed]
     if length > MOST_UNPACKED or len(body) != packed or codec > 1:
         raise BadGeneration("a generation of a wrong length or codec")
     if codec:
@@ -65,7 +65,7 @@ def unpack_records(content: bytes) -> Iterator[tuple[int, int, bytes]]:
         at += RECORD_SIZE
         if at + size > length:
             raise BadGeneration("a record that is cut off")
-        yield index, offset, body[at : at + size]
+        yield index, offset, bytes(body[at : at + size])
         at += size
 
 
