@@ -28,11 +28,11 @@ _QUEUE_FULL_S = 0.0005
 _BATCH = 256
 _BUSY = 3
 _GATHER = 2_000_000
-_GATHER_MOST = 10_000_000
+_GATHER_MOST = 16_000_000
 """ns for which frames may gather while data streams, and as many as come fast: see `_pause`."""
 _STREAM = 16
 """Frames at a waking that are a large file's; fewer may be a small change's, for which somebody waits."""
-_GATHER_FRAMES = 96
+_GATHER_FRAMES = 144
 """Frames that are worth a waking."""
 _SLOW = (api.Persist, api.RememberIds, api.RememberBans, api.RenewReplica)
 """Effects that are waited for."""
@@ -174,8 +174,10 @@ class Driver:
         before = self._clock()
         while True:
             try:
-                await trio.lowlevel.wait_readable(self.link.fileno())
                 batch = self.link.receive(_BATCH)
+                if not batch:
+                    await trio.lowlevel.wait_readable(self.link.fileno())
+                    continue
             except (LinkDown, trio.ClosedResourceError) as error:
                 await self._recover(error)
                 continue
@@ -185,6 +187,8 @@ class Driver:
             if _BUSY <= len(batch) < _BATCH:
                 # Data is streaming: each waking costs more than a frame, so let some gather, unless more wait already.
                 await trio.sleep(_pause(len(batch), now - before) / 1e9)
+            else:
+                await trio.lowlevel.checkpoint()
             before = now
 
     def _hand_over(self, batch: Sequence[Received], now: int) -> None:
@@ -291,7 +295,10 @@ class Driver:
         overlapped = any(isinstance(effect, api.Persist) for effect in effects)
         ahead = [effect for effect in effects if overlapped and isinstance(effect, api.ReadChunks)]
         for effect in effects:
-            if isinstance(effect, api.Persist):
+            if isinstance(effect, api.Send):
+                if not self._send_now(effect.frame, effect.address):
+                    await self._send(effect.frame, effect.address)
+            elif isinstance(effect, api.Persist):
                 await self._persist(effect, ahead)
                 ahead = []
             elif not (overlapped and isinstance(effect, api.ReadChunks)):
@@ -299,8 +306,6 @@ class Driver:
 
     async def _carry_out(self, effect: api.Effect) -> None:
         match effect:
-            case api.Send(frame, address):
-                await self._send(frame, address)
             case api.Persist():
                 await self._persist(effect)
             case api.RememberIds(registry):

@@ -94,8 +94,13 @@ class Broadcaster:
             self._close_if_done(generation)
 
     def needed(self, limit: int) -> list[int]:
-        """Chunks to read next, each asked for once, so that about ``limit`` bytes are at hand or being read."""
-        found = []
+        """Chunks to read next, each asked for once, so that about ``limit`` bytes are at hand or being read.
+
+        None before an eighth of that has gone out: each reading wakes the disk's thread, and then ours.
+        """
+        found: list[int] = []
+        if self._asked_bytes > limit - limit // 8:
+            return found
         for index in self._wanted:
             if self._asked_bytes >= limit:
                 break
