@@ -148,7 +148,11 @@ class Preparation:
             except OSError:
                 continue
             try:
+                shared = [(offset, number, chunks[number].hash) for offset, number in wanted]
+                self._batch.share(fd, os.fstat(fd).st_size, shared)
                 for offset, number in wanted:
+                    if not self._batch.awaits(number):
+                        continue
                     data = _read(fd, chunks[number].length, offset)
                     if blake3(data).digest() == chunks[number].hash:
                         self._batch.write(number, data)

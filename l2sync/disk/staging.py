@@ -11,6 +11,7 @@ from blake3 import blake3
 from l2sync.modtree import PRIVATE, Entry, TreePath
 
 from .beneath import DIRECTORY, Beneath, System, sync_file_system
+from .cloning import Piece, Run, runs, share
 from .guard import no_room, pausing
 from .holes import copy_all, has_holes, write_all
 from .look import set_open_attributes
@@ -60,7 +61,11 @@ class StagedBatch:
         """Set when space ran out and a file was given up for it: is there any left for the others?"""
         self.received = False
         """Whether anything came over the segment that would have to come again."""
+        self.shares = True
+        """Whether this file system, as far as is known, lets files share what they have in common."""
         self._places: dict[int, list[tuple[StagedFile, int]]] = {}
+        self.lengths: dict[int, int] = {}
+        """By number, how long a chunk is."""
         self._open: OrderedDict[bytes, int] = OrderedDict()
         self._unsynced: list[tuple[int, bytes]] = []
         self._count = 0
@@ -88,6 +93,7 @@ class StagedBatch:
         file = StagedFile(entry, staged_name(entry.path), len(chunks), self.at(entry.path))
         offset = 0
         for number, chunk in zip(places, chunks, strict=True):
+            self.lengths[number] = chunk.length
             self._places.setdefault(number, []).append((file, offset))
             offset += chunk.length
         self.files[entry.path] = file
@@ -128,6 +134,44 @@ class StagedBatch:
                 continue
             places.pop()
         del self._places[number]
+
+    def share(self, source: int, size: int, wanted: list[tuple[int, int, bytes]]) -> None:
+        """Take chunks (offset, number, hash) from an open file of ``size`` bytes without copying, where that works.
+
+        What was taken is read where it is now, and awaited still unless it is what its hash says. Raises OSError.
+        """
+        if not self.shares:
+            return
+        by_file: dict[bytes, tuple[StagedFile, list[Piece]]] = {}
+        for offset, number, digest in wanted:
+            places = self._places.get(number, ())
+            if len(places) == 1:
+                (file, target), length = places[0], self.lengths[number]
+                _, pieces = by_file.setdefault(file.name, (file, []))
+                pieces.append(Piece(number, offset, target, length, digest))
+        for file, pieces in by_file.values():
+            try:
+                for run in runs(pieces, (size, file.entry.size)):
+                    self._share(source, file, run)
+            except OSError as error:
+                self._bear(error, file)
+
+    def _share(self, source: int, file: StagedFile, run: Run) -> None:
+        if not self.shares:
+            return
+        fd = self._descriptor(file)
+        try:
+            share(source, fd, run)
+        except OSError:
+            self.shares = False  # no such file system, or the file has shrunk: copying tells
+            return
+        for piece in run.pieces:
+            data = os.pread(fd, piece.length, piece.target)
+            if blake3(data).digest() == piece.hash:
+                del self._places[piece.number]
+                self._filled(file, fd)
+            else:  # nothing may be left where a chunk with holes is to be put
+                os.pwrite(fd, bytes(piece.length), piece.target)
 
     def give_up(self, path: TreePath, reason: str) -> None:
         """Await nothing more of a file, and let go of the space that it took."""
@@ -213,6 +257,10 @@ class StagedBatch:
         fd = self._descriptor(file)
         if data is not None:
             write_all(fd, data, offset)
+        self._filled(file, fd)
+
+    def _filled(self, file: StagedFile, fd: int) -> None:
+        """One more chunk of a file is where it belongs."""
         if file.left == 1:
             self._finish(file, fd)
         file.left -= 1
