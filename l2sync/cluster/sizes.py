@@ -25,7 +25,7 @@ _PLATEAUS = (
 _PROBE_HEAD = 6
 _SETTLE = 300 * MS
 _SPREAD = 500 * MS
-_GATHER = 200 * MS
+_GATHER = 700 * MS
 _ONE_BY_ONE = 8
 _ANSWERED_WITHIN = 250 * MS
 _TOLD_WITHIN = 2500 * MS
@@ -49,6 +49,8 @@ class _Path:
     tries: int = 0
     searching: bool = False
     checked_at: int = -(1 << 60)
+    takes: int = 0
+    """The size of frames that suits it now."""
 
 
 class Sizes:
@@ -64,6 +66,8 @@ class Sizes:
         self._to_tell: dict[int, tuple[int, int]] = {}
         self._tell_at: int | None = None
         self._all_at: int | None = None
+        self._told_by: int | None = None
+        """When those who have not told how large a frame reached them are probed one by one."""
 
     # --- what is known ----------------------------------------------------------------------------
 
@@ -87,6 +91,10 @@ class Sizes:
             return max(LEAST, path.confirmed)
         return min(target, max(path.confirmed, BASE))
 
+    def _taken(self, peer: Peer) -> int:
+        path = self._paths.get(peer.session)
+        return path.takes if path is not None else 0
+
     def limits(self) -> list[str]:
         """Who takes less than this node could send, and why, in words."""
         told = []
@@ -101,12 +109,21 @@ class Sizes:
                 told.append(f"{peer.name} takes frames of {peer.mtu} bytes at the most: its MTU is smaller than ours")
         return told
 
-    def _fit(self) -> None:
-        """Use frames that all who are online can take."""
-        if not self.mtu:
+    def _fit(self, peer: Peer) -> None:
+        """Use frames that all who are online can take, after what is known of one peer has changed."""
+        path, before = self._paths.get(peer.session), 0
+        takes = self.mtu
+        if path is not None:
+            before, takes = path.takes, self._takes(peer, path)
+            path.takes = takes
+        if not self.mtu or (before == takes and path is not None):
             return
-        sizes = [(self._takes(p, self._paths.setdefault(p.session, _Path())), p.name) for p in self.hub.online()]
-        size, name = min(sizes, default=(self.mtu, ""))
+        size, name = self.size(), peer.name
+        if takes < size:
+            size = takes
+        else:
+            size = min((path.takes for path in self._paths.values()), default=self.mtu)
+            name = next((p.name for p in self.hub.online() if self._taken(p) == size), "")
         if size != self.size():
             before, self.hub.room = self.size(), size - OVERHEAD
             self.hub.events.append(FrameSizeChanged(before, size, name if size < self.mtu else ""))
@@ -118,7 +135,7 @@ class Sizes:
         if len(self._to_tell) < _MOST_TO_TELL or peer.session in self._to_tell:
             self._to_tell[peer.session] = (probe.number, min(size, 0xFFFF))
         if self._tell_at is None:
-            self._tell_at = now + _GATHER + self.hub.rng.randrange(_SPREAD)
+            self._tell_at = now + _GATHER + self.hub.rng.randrange(_GATHER // 4)
 
     def _tell(self) -> None:
         found = tuple((session & 0xFFFFFFFF, *what) for session, what in self._to_tell.items())
@@ -135,14 +152,14 @@ class Sizes:
         self._paths[peer.session] = _Path()
         if self._all_at is None:
             self._all_at = now + _SETTLE + self.hub.rng.randrange(_SPREAD)
-        self._fit()
+        self._fit(peer)
 
     def left(self, peer: Peer) -> None:
         """A peer is gone."""
         self._paths.pop(peer.session, None)
         self._at.pop(peer.session, None)
         self._to_tell.pop(peer.session, None)
-        self._fit()
+        self._fit(peer)
 
     def pinged(self, peer: Peer, now: int) -> None:
         """A peer has told its MTU."""
@@ -153,7 +170,7 @@ class Sizes:
             path.tries, path.searching, path.narrow = 0, False, False
             self._at[peer.session] = now
         path.target = self._target(peer)
-        self._fit()
+        self._fit(peer)
 
     def doubt(self, peer: Peer, now: int) -> None:
         """Frames do not reach a peer as they should: it may be their size."""
@@ -175,7 +192,7 @@ class Sizes:
         elif path.searching and size >= LEAST:
             path.confirmed, path.narrow, path.searching, path.tries = size, True, False, 0
             self._at[peer.session] = now + _RAISE
-        self._fit()
+        self._fit(peer)
 
     def tallied(self, peer: Peer, tally: Tally, now: int) -> None:
         """An answer to a probe for this peer alone."""
@@ -199,12 +216,11 @@ class Sizes:
             return
         size = max(self._target(peer) for peer in unknown)
         self._send(None, size, Asking.SIZE, self._number(size))
-        for peer in unknown:
-            self._at[peer.session] = now + _TOLD_WITHIN
+        self._told_by = now + _TOLD_WITHIN
 
     def _known(self, peer: Peer) -> bool:
-        path = self._paths.setdefault(peer.session, _Path())
-        return path.narrow or path.confirmed >= self._target(peer)
+        path = self._paths.get(peer.session)
+        return path is None or path.narrow or path.confirmed >= self._target(peer)
 
     def _number(self, size: int) -> int:
         number = self.hub.next_trial()
@@ -247,6 +263,9 @@ class Sizes:
             self._tell()
         if self._all_at is not None and self._all_at <= now:
             self._probe_all(now)
+        if self._told_by is not None and self._told_by <= now:
+            self._told_by = None
+            self._at.update((peer.session, now) for peer in self.hub.online() if not self._known(peer))
         for session in self.hub.doubtful:
             if (peer := self.hub.sessions.get(session)) is not None:
                 self.doubt(peer, now)
@@ -262,5 +281,5 @@ class Sizes:
         """When something is due."""
         if self.hub.id == NOID:
             return None
-        times = (self._tell_at, self._all_at, 0 if self.hub.doubtful else None)
+        times = (self._tell_at, self._all_at, self._told_by, 0 if self.hub.doubtful else None)
         return min((time for time in (*times, *self._at.values()) if time is not None), default=None)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, Self
 
-from construct import ExprValidator, GreedyBytes, Int8ub, Int24ub, Int32ub, Int64ub
+from construct import ExprValidator, GreedyBytes, Int8ub, Int16ub, Int24ub, Int32ub, Int64ub
 
 from .declare import Choice, Flag, Int48ub, Listed, Message, Octets, Record, Row, Text, declared, spans
 from .errors import LocalError, RemoteError
-from .header import Kind
+from .header import NOID, Kind
 
 
 class Purpose(IntEnum):
@@ -157,6 +157,7 @@ class Want(Message):
         "lacks"
         / Listed(Row("generation" / Int24ub * "which generation", "count" / Int8ub * "symbols that it still lacks"))
         * "generations that cannot be decoded yet",
+        "origin" / Int16ub * "whose batch it is, where all are told; 0xFFFF: the addressed node's",
     )
 )
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,7 @@ class Repair(Message):
     last_serial: int
     symbols: int
     lacks: tuple[tuple[int, int], ...]
+    origin: int = NOID
 
 
 class Stage(IntEnum):

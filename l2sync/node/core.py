@@ -364,10 +364,14 @@ class Node:
 
     def _receive_repair(self, header: Header, body: bytes, now: int, source: bytes | None) -> None:
         peer = self.cluster.admit(header, now)
-        if peer is None or header.dst != self.cluster.source_id:
+        if peer is None or header.dst not in (NOID, self.cluster.source_id):
             return
         peer.last_seen = now
-        self.offering.repair(peer.id, Repair.parse(body), now)
+        report = Repair.parse(body)
+        if header.dst != NOID or report.origin == self.cluster.source_id:
+            self.offering.repair(peer.id, report, now)
+        else:
+            self.receiving.overhear(report, now)
 
     def _send_data(self, bodies: list[bytes]) -> None:
         cluster, seal, emit = self.cluster, self.keyring.seal, self.ctx.effects.append

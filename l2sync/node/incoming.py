@@ -18,7 +18,7 @@ from l2sync.modtree import (
     is_patch,
     unpack_entry,
 )
-from l2sync.transfer import Assembler, ChunkTable, Symbol, chunk_table
+from l2sync.transfer import Assembler, Cadence, ChunkTable, Symbol, chunk_table
 
 from .api import BatchKey
 from .rounds import Rounds
@@ -59,6 +59,8 @@ class Incoming:
     rounds: Rounds | None = None
     asked: bool = False
     ask_at: int = 0
+    patience: int = 0
+    """How much longer than nothing comes to wait before asking: others may ask first."""
     wanted_at: int = 0
     want_again: int = 0
 
@@ -91,11 +93,12 @@ class Incoming:
         self.complete_list = last
         return last
 
-    def tabulate(self) -> tuple[Chunk, ...]:
+    def tabulate(self, cadence: Cadence) -> tuple[Chunk, ...]:
         """Number the batch's chunks as its origin does; from now on its data is taken."""
+        self.patience = cadence.want_wait()
         table = self.table = chunk_table(self.entries)
         needed = {table.index[chunk.hash] for entry in self.relevant for chunk in entry.chunk_list()}
-        self.assembler = Assembler(self.number, table, needed)
+        self.assembler = Assembler(self.number, table, needed, cadence)
         return tuple(table.chunks)
 
     def prepared(self, missing: tuple[int, ...], failed: Mapping[TreePath, str]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from blake3 import blake3
 
-from l2sync.frames import Done, Entries, Kind, Stage, Want
+from l2sync.cluster import Way
+from l2sync.frames import Done, Entries, Kind, Repair, Stage, Want
 from l2sync.modtree import Entry, Order, TreePath, pack_entry
-from l2sync.transfer import Symbol
+from l2sync.transfer import Cadence, Symbol
 
 from .api import BatchKey, Commit, Committed, Discard, Persist, Prepare, Prepared, RenewReplica, Rescan, Store, Stored
 from .context import Context
@@ -71,7 +73,7 @@ class Receiving:
         if batch.baseless:
             # The comparison of trees brings it, told in full.
             self.ctx.counters["batches_without_base"] += 1
-            batch.tabulate()
+            batch.tabulate(self._cadence(batch))
             batch.prepared((), dict.fromkeys(batch.baseless, _NO_BASE))
             return self._staged(batch, now)
         known = shared.twin is not None or self._check_rollback(shared, batch.entries, now)
@@ -82,7 +84,7 @@ class Receiving:
                 if self._news(shared, entry)
                 and not self._held_back(shared, entry, now)
             )
-        chunks = batch.tabulate()
+        chunks = batch.tabulate(self._cadence(batch))
         if batch.relevant:
             self.ctx.emit(Prepare(shared.name, batch.key, batch.relevant, chunks))
             # The disk may be at the batch before for long: what comes meanwhile is kept for it.
@@ -167,8 +169,8 @@ class Receiving:
         if not batch.complete:
             # Little that is new comes by itself: to ask for it would have all receivers wake the origin for nothing.
             small = not batch.asked and batch.lacking <= self.ctx.settings.push_bytes
-            batch.ask_at = now + (_COMING if small else 0)
-            if not small:
+            batch.ask_at = now + (_COMING if small else 0) + batch.patience
+            if batch.ask_at <= now:
                 self.want(batch)
 
     def want(self, batch: Incoming) -> None:
@@ -377,7 +379,7 @@ class Receiving:
     def _want_due(self, batch: Incoming) -> int:
         assert batch.assembler is not None
         if not batch.asked:
-            return max(batch.ask_at, batch.assembler.last_data + _COMING)
+            return max(batch.ask_at, batch.assembler.last_data + _COMING + batch.patience)
         return max(batch.wanted_at, batch.assembler.last_data) + max(batch.want_again, _WANT_AGAIN)
 
     def _report_reception(self, batch: Incoming, now: int) -> None:
@@ -385,8 +387,27 @@ class Receiving:
         if self.backlog > self.ctx.settings.store_backlog:
             return
         report = batch.assembler.report(now)
-        if report is not None:
+        if report is None:
+            return
+        if report.lacks and batch.assembler.cadence.shared and self.ctx.cluster.hub.way is not Way.CHAIN:
+            self.ctx.cluster.send_now(Kind.REPAIR, replace(report, origin=batch.peer).pack())
+        else:
             self.ctx.cluster.send_now(Kind.REPAIR, report.pack(), batch.peer)
+
+    def overhear(self, report: Repair, now: int) -> None:
+        """Another receiver has told all what it lacks."""
+        origin = self.ctx.cluster.peers.get(report.origin)
+        batch = self.batches.get((origin.session, report.batch)) if origin is not None else None
+        if batch is not None and batch.assembler is not None and not batch.staged:
+            before = batch.assembler.suppressed
+            batch.assembler.overhear(report, now)
+            self.ctx.counters["reports_suppressed"] += batch.assembler.suppressed - before
+
+    def _cadence(self, batch: Incoming) -> Cadence:
+        """How this node reports on a batch: by how many others do, and by the greatest round trip."""
+        sharing = [peer for peer, _ in self.ctx.sharing(batch.shared)]
+        greatest = max((peer.rtt_ns or 0 for peer in sharing), default=0)
+        return Cadence(len(sharing), greatest, self.ctx.rng)
 
     def next_deadline(self) -> int | None:
         """When the next report is due."""

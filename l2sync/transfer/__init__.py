@@ -1,6 +1,7 @@
 """A batch's content on its way to everybody at once: chunks, generations, repair, pacing. Pure."""
 
 from .assembler import Assembler, Symbol
+from .backoff import Cadence
 from .broadcaster import Broadcaster
 from .chunks import ChunkTable, chunk_table, ranges_of
 from .coding import BadGeneration
@@ -10,6 +11,7 @@ __all__ = [
     "Assembler",
     "BadGeneration",
     "Broadcaster",
+    "Cadence",
     "ChunkTable",
     "Pacer",
     "PacerSettings",

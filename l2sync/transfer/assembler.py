@@ -8,11 +8,11 @@ from blake3 import blake3
 
 from l2sync.frames import Repair
 
+from .backoff import MUST_REPORT, Cadence
 from .chunks import ChunkTable, ranges_of
 from .coding import BadGeneration, restore, unpack_records
 
 MS = 1_000_000
-_REPORT_EVERY = 25 * MS
 _REPORT_AGAIN = 250 * MS
 _MOST_OPEN = 128
 _MOST_LACKS = 300
@@ -23,13 +23,21 @@ Symbol = tuple[int, int, int, int, bytes]
 """The serial of the frame it came in, generation, k, the symbol's number, its bytes."""
 
 
+ALONE = Cadence()
+
+
 class Assembler:
     """Collects symbols of one batch; `feed` is the hot path."""
 
-    def __init__(self, batch: int, table: ChunkTable, missing: Iterable[int]) -> None:
+    def __init__(self, batch: int, table: ChunkTable, missing: Iterable[int], cadence: Cadence = ALONE) -> None:
         self.batch = batch
+        self.cadence = cadence
+        self._reported_at = 0
+        self.suppressed = 0
+        """Reports that another's made needless."""
         self._table = table
         self._missing = set(missing)
+        self._latest = cadence.every + cadence.longest
         self._open: dict[int, tuple[int, dict[int, bytes]]] = {}
         self._done: set[int] = set()
         self._floor = 0
@@ -63,8 +71,9 @@ class Assembler:
             return found
         self._symbols += len(run)
         self.last_data = now
-        if self._report_at is None or self._report_at > now + _REPORT_EVERY:
-            self._report_at = now + _REPORT_EVERY
+        if self._report_at is None or self._report_at > now + self._latest:
+            self._report_at = now + self.cadence.report_wait()
+            self._reported_at = self._reported_at or now
         current, size, symbols = -1, 0, None
         for serial, generation, k, symbol, payload in run:
             if serial > self._last_serial:
@@ -145,6 +154,22 @@ class Assembler:
         """What to tell the origin, if a report is due."""
         if self._report_at is None or self._report_at > now:
             return None
+        lacks = self._lacks()
+        self._report_at = now + _REPORT_AGAIN + self.cadence.want_wait() if lacks else None
+        self._reported_at = now
+        return Repair(self.batch, self._last_serial, self._symbols & 0xFFFFFFFF, tuple(lacks))
+
+    def overhear(self, report: Repair, now: int) -> None:
+        """Another receiver has told all what it lacks: keep silent if that covers what is lacking here (RFC 5401)."""
+        if self._report_at is None or now - self._reported_at > MUST_REPORT:
+            return
+        told = dict(report.lacks)
+        lacks = self._lacks()
+        if lacks and all(told.get(generation, 0) >= count for generation, count in lacks):
+            self._report_at = max(self._report_at, now + self.cadence.holdoff)
+            self.suppressed += 1
+
+    def _lacks(self) -> list[tuple[int, int]]:
         lacks = []
         for generation in range(self._floor, self._highest + 1):
             if generation in self._done:
@@ -153,8 +178,7 @@ class Assembler:
             lacks.append((generation, opened[0] - len(opened[1]) if opened is not None else _ALL))
             if len(lacks) >= _MOST_LACKS:
                 break
-        self._report_at = now + _REPORT_AGAIN if lacks else None
-        return Repair(self.batch, self._last_serial, self._symbols & 0xFFFFFFFF, tuple(lacks))
+        return lacks
 
     def next_deadline(self) -> int | None:
         """When a report is due."""

@@ -74,11 +74,13 @@ class Broadcaster:
     def want(self, peer: int, ranges: Iterable[tuple[int, int]], now: int) -> None:
         """A receiver lacks chunks; those on their way already are left to repair."""
         self._peers.add(peer)
+        before = len(self._wanted)
         for first, last in ranges:
             for index in range(first, min(last, len(self.table) - 1) + 1):
                 if index not in self._in_open:
                     self._wanted[index] = None
-        self._probe_after = _PROBE_FIRST
+        # Who asks for what was sent has got nothing of it: one symbol more, and all can tell what they lack.
+        self._probe_after = _PROBE_FIRST if self.unsent or len(self._wanted) > before else _GATHER
 
     def push(self, indexes: Iterable[int]) -> None:
         """Send chunks before anyone asks."""

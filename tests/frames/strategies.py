@@ -114,6 +114,13 @@ bodies = st.one_of(
     st.builds(frames.Bye, texts),
     st.builds(frames.Data, unsigned(32), unsigned(24), st.integers(1, 255), unsigned(8), octets),
     st.builds(frames.Want, unsigned(32), spans(32)),
-    st.builds(frames.Repair, unsigned(32), unsigned(48), unsigned(32), tuples_of(st.tuples(unsigned(24), unsigned(8)))),
+    st.builds(
+        frames.Repair,
+        unsigned(32),
+        unsigned(48),
+        unsigned(32),
+        tuples_of(st.tuples(unsigned(24), unsigned(8))),
+        unsigned(16),
+    ),
     st.builds(frames.Done, unsigned(32), st.sampled_from(frames.Stage), tuples_of(st.tuples(octets, texts))),
 )
