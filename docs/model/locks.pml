@@ -1,4 +1,4 @@
-/* Locks and meetings of three nodes: l2sync/cluster core.py, locks.py, messenger.py, streams.py, membership.py.
+/* Locks and meetings of three nodes: l2sync/cluster core.py, claims.py, locks.py, messenger.py, streams.py, membership.py.
  *
  * Every claim overlaps every other. What a node says in its stream to all is a log, and a peer may take the next item
  * of it at any time: that stands for loss, repetition, disorder and delay, after which streams deliver once and in

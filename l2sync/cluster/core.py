@@ -20,25 +20,22 @@ from l2sync.frames import (
     Hello,
     Kind,
     LocalError,
-    Lock,
     Ping,
     Probe,
     Probed,
-    Purpose,
     Register,
     Rej,
-    RejReason,
     RemoteError,
     Tally,
     TreeState,
-    Unlockall,
     Welcome,
 )
 
 from .bans import BanList, BanRecord
 from .chain import Chains
-from .hub import BansChanged, Claimed, Delivered, Event, Granted, Hub, OutFrame, Peer, PeerState, Refused, Released
-from .locks import Claim, LockTable
+from .claims import Claims
+from .hub import BansChanged, Delivered, Event, Hub, OutFrame, Peer, PeerState, Refused, Released
+from .locks import LockTable
 from .membership import Membership, SelfState
 from .messenger import Messenger
 from .reach import Reach
@@ -47,8 +44,6 @@ from .sizes import Sizes
 from .ways import UNCOUNTED, Way
 
 _OURS = (Kind.LOCK, Kind.UNLOCKALL, Kind.BAN, Kind.BASE, Kind.CHAIN)
-HELD = 0
-"""The logical time of a claim that is told again while it is held: before all others."""
 
 
 class Cluster:
@@ -88,12 +83,8 @@ class Cluster:
         self.sizes = Sizes(self.hub, mtu)
         self.chains = Chains(self.hub, self.messenger)
         self.membership.on_look = self.reach.listen
-        self.locks = LockTable()
+        self.claims = Claims(self.hub, self.messenger, self.membership.doubts)
         self.counters = self.hub.counters
-        self._claims = 0
-        self._grants_dirty = False
-        self._expire_at = 0
-        self._tell_at: int | None = None
         self._linked = True
         """Whether the chain goes through all who are here."""
         self._way = destination
@@ -204,7 +195,7 @@ class Cluster:
             reason = getattr(error, "reason", "message")
             self.counters[f"bad_{reason}"] += 1
             self.accuse(header.session, f"{reason} {Kind(header.kind).name.lower()}")
-        self._check_grants()
+        self.claims.check()
 
     def _receive(self, header: Header, body: bytes, now: int, source: bytes | None) -> None:
         kind = header.kind
@@ -251,7 +242,7 @@ class Cluster:
             return
         peer.told = max(peer.told, ack.stream)
         if any(parcel.to is None for parcel in self.messenger.acknowledged(peer, ack, now)):
-            self._count_answers(peer)
+            self.claims.answered(peer)
 
     def _handle_ping(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
         self.membership.ping(peer, Ping.parse(body), now)
@@ -282,7 +273,7 @@ class Cluster:
         mark = len(self.hub.events)
         self.messenger.accept(peer, header, body, now)
         self._sort(peer, mark, now)
-        self._grants_dirty = True
+        self.claims.dirty = True
 
     def _sort(self, peer: Peer, mark: int, now: int) -> None:
         """Of what a peer's streams brought, keep what is the cluster's own business."""
@@ -297,7 +288,7 @@ class Cluster:
                     elif event.kind == Kind.CHAIN:
                         self.chains.told(peer, Chain.parse(event.body))
                     else:
-                        self._deliver_lock(peer, event, now)
+                        self.claims.deliver(peer, event, now)
                 except RemoteError as error:
                     self.counters[f"bad_{error.reason}"] += 1
                     self.hub.accuse(peer, f"{error.reason} {Kind(event.kind).name.lower()}")
@@ -307,7 +298,7 @@ class Cluster:
     def _rebase(self, peer: Peer, base: int, now: int) -> None:
         mark = len(self.hub.events)
         if self.messenger.jump(peer, base):
-            self.locks.release(peer.session, 0)
+            self.claims.part(peer)
             self.hub.events.insert(mark, Released(peer.id, peer.session, 0, False))
             self._sort(peer, mark, now)
 
@@ -349,154 +340,28 @@ class Cluster:
 
     # --- locks ------------------------------------------------------------------------------------
 
-    def lock(self, tree: int, paths: Iterable[bytes], purpose: int, now: int) -> int:
-        """Claim paths; returns the claim's number. `Granted` follows when the claim is ours.
+    @property
+    def locks(self) -> LockTable:
+        """Every claim that is known here."""
+        return self.claims.table
 
-        Raises LocalError when users hold or want so many that peers, who bound them, might not know of one more.
-        """
-        paths = tuple(sorted(set(paths)))
-        if purpose == Purpose.USER and not self.locks.spare(self.session, paths):
-            raise LocalError("too many paths are locked or waited for here; end some of the locks")
-        self._claims += 1
-        self.hub.lamport += 1
-        claim = Claim(self.session, self._claims, self.hub.id, self.hub.lamport, tree, purpose, paths)
-        self.locks.add(claim)
-        self._tell(claim, now)
-        self._grants_dirty = True
-        self._check_grants()
-        return claim.number
+    def lock(self, tree: int, paths: Iterable[bytes], purpose: int, now: int) -> int:
+        """Claim paths; returns the claim's number. `Granted` follows when the claim is ours. Raises LocalError."""
+        return self.claims.lock(tree, paths, purpose, now)
 
     def unlock(self, number: int, commit: bool, now: int) -> None:
         """End a claim of ours, granted or not."""
-        if self.locks.release(self.session, number):
-            self.messenger.send(Kind.UNLOCKALL, Unlockall(number, commit).pack(), now, None)
-        self._grants_dirty = True
-        self._check_grants()
-
-    def _tell(self, claim: Claim, now: int) -> None:
-        """Tell a claim to everybody. Who does not know it yet must know before its stamp whether it is held."""
-        lamport = HELD if claim.granted else claim.lamport
-        lock = Lock(claim.number, lamport, claim.tree, Purpose(claim.purpose), claim.paths)
-        self.messenger.send(Kind.LOCK, lock.pack(), now, None)
-        if not claim.granted:
-            claim.waiting = {peer.session for peer in self.hub.online()}
-            claim.until.clear()
-            claim.stuck.clear()
-            claim.last = self.hub.broadcast_next - 1
-
-    def _count_answers(self, peer: Peer) -> None:
-        """A peer has answered more of our stream: claims that it thereby knows have its answer.
-
-        The highest place that it told of its own stream is at least the one at which it came to know the claim.
-        """
-        if self._tell_at is not None or self.membership.doubts(peer):
-            return
-        for claim in self._own_claims():
-            waited = not claim.granted and peer.session in claim.waiting and peer.session not in claim.until
-            if waited and not self.messenger.owes(peer, claim.last):
-                claim.until[peer.session] = peer.told
-                self._grants_dirty = True
-
-    def _own_claims(self) -> list[Claim]:
-        return [claim for claim in self.locks if claim.session == self.session]
-
-    def _deliver_lock(self, peer: Peer, event: Delivered, now: int) -> None:
-        if event.kind == Kind.UNLOCKALL:
-            done = Unlockall.parse(event.body)
-            self.locks.release(peer.session, done.number)
-            self.hub.events.append(Released(peer.id, peer.session, done.number, done.commit))
-            return
-        lock = Lock.parse(event.body)
-        if not self.hub.hear_time(peer, lock.lamport, now):
-            return
-        self.hub.lamport += 1
-        if lock.purpose == Purpose.USER:
-            # A batch's lock is waited for no longer than what is told of its staging, and that brings the answer along.
-            self.messenger.hurry(peer, now)
-        claim = Claim(peer.session, lock.number, peer.id, lock.lamport, lock.tree, lock.purpose, lock.paths)
-        known = self.locks.get(*claim.key)
-        if known is not None:
-            known.lamport = min(known.lamport, claim.lamport)
-            return
-        claim.touched_at = claim.heard_at = now
-        if not self.locks.add(claim):
-            self.hub.accuse(peer, "too many locks")
-            return
-        self.hub.events.append(Claimed(peer.id, peer.session, lock.number))
-        before = self.locks.earlier(claim)
-        if before is not None and before.session == self.session:
-            self.messenger.hurry(peer, now)
-            text = f"{self.name} holds or wants it with an earlier claim"
-            self.hub.emit(Kind.REJ, Rej(RejReason.LOCKED, lock.number, NOID, text).pack(), peer)
-
-    def _check_grants(self) -> None:
-        if not self._grants_dirty:
-            return
-        self._grants_dirty = False
-        for claim in self._own_claims():
-            if claim.granted or self._tell_at is not None:
-                continue
-            for session in list(claim.waiting):
-                peer = self.hub.sessions.get(session)
-                if peer is None or peer.state is not PeerState.ONLINE:
-                    claim.waiting.discard(session)
-                elif session in claim.until and peer.broadcast_in is not None:
-                    heard = peer.broadcast_in.expected >= claim.until[session]
-                    claim.waiting -= {session} if heard else set()
-            if not claim.waiting and self.locks.earlier(claim) is None:
-                claim.granted = True
-                self.hub.events.append(Granted(claim.number))
+        self.claims.unlock(number, commit, now)
 
     def progress(self, session: int, number: int, now: int) -> None:
         """Something was heard of the batch that a claim is for."""
-        claim = self.locks.get(session, number)
-        if claim is not None:
-            claim.touched_at = now
+        self.claims.progress(session, number, now)
 
-    def _expire_claims(self, now: int) -> None:
-        """End what others claim and make nothing of; look once a second."""
-        if now < self._expire_at:
-            return
-        settings = self.hub.settings
-        self._expire_at = now + settings.ping_interval
-        for claim in list(self.locks):
-            if claim.session == self.session:
-                self._find_liars(claim, now)
-                continue
-            if self.locks.earlier(claim) is not None:
-                # It waits itself; its time counts from when it stands first.
-                claim.touched_at = claim.heard_at = now
-                continue
-            idle = now - claim.touched_at > settings.claim_patience and claim.purpose != Purpose.USER
-            if idle or now - claim.heard_at > settings.claim_most:
-                self.accuse(claim.session, "lock held without end")
-                self.locks.release(claim.session, claim.number)
-                self.hub.events.append(Released(claim.node, claim.session, claim.number, False))
-                self._grants_dirty = True
-
-    def _find_liars(self, claim: Claim, now: int) -> None:
-        """Who answered our claim, and does not send what it said it had sent before, holds the claim up for ever."""
-        if claim.granted:
-            return
-        for session in claim.waiting & set(claim.until):
-            peer = self.hub.sessions.get(session)
-            if peer is None or peer.broadcast_in is None:
-                continue
-            place = peer.broadcast_in.expected
-            if claim.stuck.get(session, (-1, 0))[0] != place:
-                claim.stuck[session] = (place, now)
-            elif now - claim.stuck[session][1] > self.hub.settings.claim_patience:
-                self.hub.accuse(peer, "lying answer")
-                claim.until[session] = 0
-                self._grants_dirty = True
+    # --- meeting and parting ----------------------------------------------------------------------
 
     def _meet(self, peer: Peer, now: int) -> None:
-        """A peer is new, or has forgotten us: our claims are told again, to many at once, before anything is answered.
-
-        Until then nothing is granted. What was answered before does not count any more: who answered may have been
-        dropped meanwhile, and have dropped our claims.
-        """
-        self._tell_at = now
+        """A peer is new, or has forgotten us."""
+        self.claims.meet(now)
         self.reach.met(peer, now)
         self.sizes.met(peer, now)
         self.chains.forget(peer)
@@ -508,34 +373,25 @@ class Cluster:
             records = tuple((r.name, r.banned, r.stamp, r.by) for r in self.hub.bans.records())
             self.messenger.send(Kind.BAN, Ban(records).pack(), now, peer)
 
-    def _tell_again(self, now: int) -> None:
-        self._tell_at = None
-        for claim in self._own_claims():
-            self._tell(claim, now)
-        self._grants_dirty = True
-
     def _part(self, peer: Peer, now: int) -> None:
         self.reach.left(peer)
         self.sizes.left(peer)
         self.chains.forget(peer)
         self._linked = False
-        self.locks.release(peer.session, 0)
-        self._grants_dirty = True
+        self.claims.part(peer)
 
     # --- time and results -------------------------------------------------------------------------
 
     def handle_timer(self, now: int) -> None:
         """Do what is due."""
         self.membership.handle_timer(now)
-        self._expire_claims(now)
-        if self._tell_at is not None:
-            self._tell_again(now)
+        self.claims.handle_timer(now)
         for peer in self.messenger.handle_timer(now):
             self.membership.offline(peer, "left a message unanswered", now)
         self.reach.handle_timer(now)
         self.sizes.handle_timer(now)
         self._follow_way(now)
-        self._check_grants()
+        self.claims.check()
 
     def _follow_way(self, now: int) -> None:
         """After a change of the way or of who is here: tell the chain, and send again what was lost before."""
@@ -549,7 +405,7 @@ class Cluster:
     def next_deadline(self) -> int | None:
         """When `handle_timer` has something to do."""
         times = (
-            self._tell_at,
+            self.claims.tell_at,
             self.membership.next_deadline(),
             self.messenger.next_deadline(),
             self.reach.next_deadline(),

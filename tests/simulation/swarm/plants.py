@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import msgspec
 
-from l2sync.cluster import core, messenger
+from l2sync.cluster import claims, messenger
 from l2sync.frames import Kind as FrameKind
 from l2sync.modtree import Entry, Order, Resolution, conflict_path
 from l2sync.node import plan, rounds, tree
@@ -31,16 +31,16 @@ class Plant:
     wrong: Any
 
 
-def _unheard(self: core.Cluster, *_: object) -> None:
-    for claim in self._own_claims():
+def _unheard(self: claims.Claims, *_: object) -> None:
+    for claim in self.own():
         claim.waiting.clear()
     _check_grants(self)
 
 
-def _unanswered(self: core.Cluster, peer: object) -> None:
-    for claim in self._own_claims():
+def _unanswered(self: claims.Claims, peer: object) -> None:
+    for claim in self.own():
         claim.until.update((session, 0) for session in claim.waiting)
-    self._grants_dirty = True
+    self.dirty = True
 
 
 def _owe_no_claim(self: messenger.Messenger, peer: Any, serial: int, kind: int, now: int) -> None:
@@ -75,7 +75,7 @@ def _as_its_original(loser: Entry) -> Entry:
     return msgspec.structs.replace(loser, path=conflict_path(loser), link_group=b"")
 
 
-_check_grants = core.Cluster._check_grants
+_check_grants = claims.Claims.check
 _observe = tree.SharedTree.observe
 _owe_ack = messenger.Messenger.owe_ack
 
@@ -93,8 +93,8 @@ def _yes(*_: object) -> bool:
 
 
 PLANTS: dict[str, Plant] = {
-    "grant-unheard": Plant("a lock is held without anybody's answer", core.Cluster, "_check_grants", _unheard),
-    "count-any-ack": Plant("an ack of anything answers every claim", core.Cluster, "_count_answers", _unanswered),
+    "grant-unheard": Plant("a lock is held without anybody's answer", claims.Claims, "check", _unheard),
+    "count-any-ack": Plant("an ack of anything answers every claim", claims.Claims, "answered", _unanswered),
     "drop-acks": Plant("claims are never acknowledged", messenger.Messenger, "owe_ack", _owe_no_claim),
     "less-for-less-or-equal": Plant("a write is seen by < instead of <=", _merging, "_seen", _seen_strictly),
     "forget-deletions": Plant(
