@@ -53,8 +53,8 @@ def _standing(entry: Entry, index: Index, directories: Directories) -> bytes | N
     """The signature of what stands there when it is the entry and not what the index says; else None."""
     row = index.row(entry.path)
     before = row.entry() if row is not None else None
-    if before is not None and before.version.compare(entry.version) not in (Order.BEFORE, Order.CONCURRENT):
-        return None
+    if before is not None and before.version.compare(entry.version) is not Order.BEFORE:
+        return None  # what is put in place has seen what it replaces: this was the user
     status = directories.stat(entry.path)
     if status is None:
         return b"" if entry.deleted and before is not None and not before.deleted else None

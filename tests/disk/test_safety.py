@@ -173,6 +173,19 @@ def test_a_crash_leaves_old_or_new(synced: Pair, monkeypatch: pytest.MonkeyPatch
     assert differences(a, b) == []
 
 
+def test_what_a_user_deletes_is_not_taken_for_another_deletion_that_was_on_its_way(synced: Pair) -> None:
+    """Given an edit and a deletion from elsewhere that is staged, when the agent dies and the user deletes the file."""
+    a, b = synced
+    (b.root / "g").write_text("edited here")
+    (edit,) = (entry for entry in b.scan() if entry.path == path("g"))
+    os.unlink(a.root / "g")
+    b.stage(a, [entry for entry in a.scan() if entry.deleted])
+    os.unlink(b.root / "g")
+    b.reopen()
+    assert b.entries[path("g")] == edit
+    assert [seen.deleted for seen in b.store.scan([path("g")]) if seen.path == path("g")] == [True]
+
+
 def test_an_absent_or_unmarked_root_pauses(synced: Pair) -> None:
     a, b = synced
     away = b.root.with_name("away")

@@ -312,7 +312,7 @@ class Store:
         adopted: dict[TreePath, Entry] = {}
         for _, entry in self.index.journal:
             before = self.index.get(entry.path)
-            if before is not None and before.version.compare(entry.version) not in (Order.BEFORE, Order.CONCURRENT):
+            if before is not None and before.version.compare(entry.version) is not Order.BEFORE:
                 continue
             seen = self.observe(entry.path)
             if seen.look() == look_of(entry) and seen.look() != look_of(before) and not (seen.deleted and not before):
