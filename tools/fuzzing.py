@@ -107,7 +107,7 @@ def _mutate_steps(data: bytes, most: int, seed: int) -> bytes:
     elif way == 3:
         known[at] = (what, flags ^ 1 << rng.randrange(6), content)
     elif way == 4:
-        other = rng.choice((targets.PASSES, targets.WRITES, targets.DELETES, rng.randrange(20)))
+        other = rng.choice((targets.PASSES, targets.WRITES, targets.DELETES, rng.randrange(len(targets.Kind))))
         known.insert(at, (other, rng.choice((0, targets.TO_ONE)), rng.randbytes(rng.randrange(1, 60))))
     else:
         changed = atheris.Mutate(content or b"\0", min(len(content) + 64, 4096))
