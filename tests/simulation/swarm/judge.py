@@ -139,6 +139,8 @@ def _as_the_rules_say(world: World) -> None:
         if not written or heard & tainted:
             continue  # of a state that fell back, not everything is known
         latest = [e for e in written.values() if not any(_saw(other, e) for other in written.values())]
+        if not latest:
+            raise Violation(f"in a circle: each version of {path!r} was written in knowledge of another")
         wanted, stands = max(latest, key=_rank), final.get(path)
         if stands is not None and stands.deleted and wanted.deleted:
             continue  # nobody sees which of several deletions it was
