@@ -31,6 +31,8 @@ MAX_TREE_NAME = 64
 """Bytes in a tree's name: it is part of a file's name."""
 MAX_INTERFACE = 15
 MAX_SOCKET = 107
+LEAST_RATE = 125_000
+"""Bytes per second below which batches would time out."""
 _TREE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
@@ -43,6 +45,8 @@ class ClusterSection(msgspec.Struct, frozen=True):
     ethertype: Annotated[int, msgspec.Meta(ge=0x0600, le=0xFFFF)] = DEFAULT_ETHERTYPE
     destination: Literal["broadcast", "multicast"] = "broadcast"
     """Where frames for all go first; the agent leaves a way that does not work."""
+    max_rate: str = ""
+    """What this node sends of data at the most, as text for people; none given: whatever gets through."""
 
 
 class NodeSection(msgspec.Struct, frozen=True):
@@ -106,6 +110,7 @@ _REMEDIES = {
     "cluster.interface": 'name an Ethernet interface, such as interface = "eth0"',
     "cluster.ethertype": "leave it out, or give a number from 0x0600 to 0xFFFF",
     "cluster.destination": "choose broadcast or multicast",
+    "cluster.max_rate": 'give bits per second, 1Mbit at least, such as max_rate = "200Mbit" (kbit, Mbit or Gbit)',
     "node": "write it as a table, beginning with [node]",
     "log": "write it as a table, beginning with [log]",
     "node.name": "leave it out to use the host's name, or give one that no other host has",
@@ -258,12 +263,20 @@ def parse_size(text: str) -> int | None:
     return int(match[1]) << 10 * " KMGT".index(match[2] or " ") if match else None
 
 
+def parse_rate(text: str) -> int | None:
+    """Bytes per second, from bits per second as tc(8) writes them: a number and kbit, Mbit or Gbit (powers of 1000)."""
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)(k|M|G)bit", text)
+    return int(float(match[1]) * 1000 ** (1 + "kMG".index(match[2])) / 8) if match else None
+
+
 def _cluster_faults(cluster: ClusterSection) -> Iterator[tuple[str, str]]:
     yield from _name_faults(cluster.name)
     yield from _path_faults("key_file", cluster.key_file)
     interface = cluster.interface
     if not interface or len(interface.encode()) > MAX_INTERFACE or re.search(r"[\s/]", interface):
         yield "interface", f"{interface!r} is no name that an interface can have"
+    if cluster.max_rate and (parse_rate(cluster.max_rate) or 0) < LEAST_RATE:
+        yield "max_rate", f"{cluster.max_rate!r} is no rate to send at"
 
 
 def _node_faults(node: NodeSection) -> Iterator[tuple[str, str]]:

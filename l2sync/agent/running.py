@@ -17,11 +17,11 @@ from l2sync.cluster import BanRecord, Way
 from l2sync.disk import Settler, TreeOptions, TreeStore, Watcher, open_watcher
 from l2sync.frames import Keyring
 from l2sync.modtree import ModTree
-from l2sync.node.api import TreeSetup
+from l2sync.node.api import NodeSettings, TreeSetup
 from l2sync.node.core import Node
 from l2sync.node.keys import objections
 
-from .config import Config, TreeSection, parse_size
+from .config import Config, TreeSection, parse_rate, parse_size
 from .desk import Desk
 from .driver import Driver, SocketLink
 from .faults import ConfigError, Fault
@@ -115,6 +115,7 @@ async def build(
             rng=rng,
             bans=_bans(state_dir, config.file),
             destination=Way(config.cluster.destination),
+            settings=NodeSettings(most_rate=parse_rate(config.cluster.max_rate)),
         )
     except BaseException:
         with trio.CancelScope(shield=True):

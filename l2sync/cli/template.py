@@ -22,6 +22,8 @@ interface = {interface}
 #ethertype = 0x88B5
 # Where frames for all hosts go first, broadcast or multicast; the agent leaves a way that does not work.
 #destination = "broadcast"
+# The most that this host sends of data, such as "200Mbit"; as much as gets through unless given.
+#max_rate = ""
 
 [node]
 # No two hosts may have the same name; the host's own unless given.

@@ -66,6 +66,8 @@ class NodeSettings:
     """Bytes of entries in all batches that one node has open with us."""
     most_held: int = 128 << 20
     """Bytes of incomplete data in all batches of one node, two of its largest chunks apart."""
+    most_rate: int | None = None
+    """Bytes per second of frames with data; None: as fast as they get through."""
     retry_first: int = 5 * SECOND
     retry_most: int = 300 * SECOND
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from l2sync.frames import DATA_OVERHEAD, Done, Entries, Kind, Purpose, Repair, Stage, Want, pack_updtree
 from l2sync.modtree import TreePath, pack_entry
-from l2sync.transfer import Broadcaster, Pacer, chunk_table
+from l2sync.transfer import Broadcaster, Pacer, PacerSettings, chunk_table
 
 from .api import ChunksRead, ReadChunks, Rescan
 from .context import Context
@@ -22,7 +22,8 @@ class Offering:
 
     def __init__(self, context: Context, send_data: Callable[[list[bytes]], None]) -> None:
         self.ctx = context
-        self.pacer = Pacer()
+        most = context.settings.most_rate
+        self.pacer = Pacer(PacerSettings() if most is None else PacerSettings(most_rate=most))
         self.batches: dict[int, Outgoing] = {}
         self._send_data = send_data
 

@@ -115,7 +115,7 @@ class Pacer:
     cuts: int = 0
 
     def __post_init__(self) -> None:
-        self.rate = float(self.settings.first_rate)
+        self.rate = float(min(self.settings.first_rate, self.settings.most_rate))
 
     def on_sent(self, batch: int, last_serial: int, frames: int, size: int) -> None:
         """Frames of a batch went out, the last one under this serial."""
@@ -176,7 +176,8 @@ class Pacer:
         self._losses.append(self._round_loss)
         usual = min(self._losses)
         if self._round_loss > usual + self.settings.loss_margin:
-            self.rate = max(0.95 * self._round_delivered / max(1 - usual, 0.1), self.settings.least_rate)
+            slower = max(0.95 * self._round_delivered / max(1 - usual, 0.1), self.settings.least_rate)
+            self.rate = min(slower, self.settings.most_rate)
             self.starting = False
             self.cuts += 1
         elif self.sent_bytes - self._round_sent > 0.7 * self.rate * (now - self._round_at) / SECOND:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2sync.agent.config import load_config, parse_config
+from l2sync.agent.config import load_config, parse_config, parse_rate
 from l2sync.agent.faults import ConfigError
 
 GOOD = """
@@ -50,6 +50,21 @@ def test_what_is_left_out_has_its_default():
     assert config.node.state_dir == "/var/lib/l2sync"
     assert config.node.control_socket == "/run/l2sync/control.sock"
     assert config.trees[0].settle_ms == 50
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("200Mbit", 25_000_000), ("1.5Gbit", 187_500_000), ("1000kbit", 125_000), ("1Mbit", 125_000)]
+)
+def test_a_rate_is_given_in_bits_per_second(text: str, rate: int):
+    assert parse_rate(text) == rate
+    config = parse_config(GOOD.replace("[node]", f'max_rate = "{text}"\n[node]', 1), "f.toml")
+    assert config.cluster.max_rate == text
+
+
+@pytest.mark.parametrize("text", ["200", "200M", "fast", "-1Mbit", "999kbit", "0Mbit", "1e3Mbit", "200 Mbit"])
+def test_what_is_no_rate_is_refused(text: str):
+    told = faults_of(GOOD.replace("[node]", f'max_rate = "{text}"\n[node]', 1))["cluster.max_rate"]
+    assert "no rate to send at" in told and "200Mbit" in told
 
 
 @pytest.mark.parametrize(

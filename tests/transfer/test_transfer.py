@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
 from l2sync.frames import DATA_OVERHEAD, OVERHEAD, Repair, parse_data
 from l2sync.modtree import Chunk, Entry, Kind, Observation, pack_chunks, to_entry, tree_path
-from l2sync.transfer import Assembler, Broadcaster, ChunkTable, Pacer, chunk_table, ranges_of
+from l2sync.transfer import Assembler, Broadcaster, ChunkTable, Pacer, PacerSettings, chunk_table, ranges_of
 from l2sync.transfer.coding import cut, pack_records, repair_symbols, restore, unpack_records
 
 MS = 1_000_000
@@ -154,9 +155,9 @@ def test_a_chunk_that_cannot_be_read_is_told() -> None:
 class Bottleneck:
     """Receivers behind a queue of so many bytes that drains at a rate; reports each 25 ms."""
 
-    def __init__(self, rate: float, queue: int, loss: float = 0.0, receivers: int = 2) -> None:
+    def __init__(self, rate: float, queue: int, loss: float = 0.0, receivers: int = 2, most: int = 1 << 40) -> None:
         self.rate, self.queue, self.loss, self.rng = rate, queue, loss, Random(3)
-        self.pacer = Pacer()
+        self.pacer = Pacer(PacerSettings(most_rate=most))
         self.receivers = range(receivers)
         self.frozen: set[int] = set()
         self.now, self.serial, self.symbols = SECOND, 0, 0
@@ -196,6 +197,12 @@ class Bottleneck:
 def test_the_pacer_fills_a_slow_bottleneck_and_does_not_flood_it() -> None:
     through, dropped = Bottleneck(12_500_000, 256_000).run(4)
     assert through > 0.9 * 12_500_000 and dropped < 0.12
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.1])
+def test_no_more_goes_out_than_a_limit_allows(loss: float) -> None:
+    through, dropped = Bottleneck(12_500_000, 256_000, loss, most=2_000_000).run(4)
+    assert 1_800_000 * (1 - loss) < through < 2_010_000 and not dropped
 
 
 def test_random_loss_does_not_make_the_rate_collapse() -> None:
