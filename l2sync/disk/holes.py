@@ -38,8 +38,8 @@ def next_data(fd: int, offset: int) -> int:
 
 
 def has_holes(data: bytes) -> bool:
-    """Whether blocks of it may be left out."""
-    return len(data) >= _BLOCK and _ZEROS in data
+    """Whether blocks of it may be left out: one begins with a zero. To search for a block of them takes far longer."""
+    return len(data) >= _BLOCK and 0 in data[::_BLOCK]
 
 
 def write_all(fd: int, data: bytes, offset: int) -> None:
