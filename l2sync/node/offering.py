@@ -198,7 +198,7 @@ class Offering:
     def handle_timer(self, now: int) -> None:
         """Send data that the pacer lets go; leave behind who is too slow; start what is ripe."""
         turn = True
-        for batch in list(self.batches.values()):
+        for batch in self._in_turn():
             # One batch's new data after the other's: mixed, both would be complete late, and losses hard to tell.
             self._send(batch, now, turn)
             turn = turn and not batch.broadcaster.unsent
@@ -208,6 +208,10 @@ class Offering:
                 self.ctx.counters["left_behind"] += 1
             self._advance(batch, now)
         self.pump(now)
+
+    def _in_turn(self) -> list[Outgoing]:
+        """In the order they began; but what only those lack who were left behind comes last."""
+        return sorted(self.batches.values(), key=lambda batch: batch.released)
 
     def _laggards(self, batch: Outgoing) -> set[int]:
         slow = self.pacer.laggards()
@@ -230,7 +234,7 @@ class Offering:
         times: list[int] = []
         pace = self.pacer.next_deadline()
         turn = True
-        for batch in self.batches.values():
+        for batch in self._in_turn():
             at = 0 if turn and batch.broadcaster.sendable() else batch.broadcaster.next_deadline()
             turn = turn and not batch.broadcaster.unsent
             if at is not None:

@@ -75,6 +75,7 @@ class Outgoing:
         """A receiver is too slow: it may finish later, the others do not wait."""
         if self.audience.get(peer) in (Progress.TOLD, Progress.WANTING):
             self.audience[peer] = Progress.LATE
+            self.broadcaster.set_aside(peer)
 
     def silent(self, now: int, timeout: int) -> list[int]:
         """Receivers that owe progress and have shown none for the time-out."""

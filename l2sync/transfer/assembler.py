@@ -26,6 +26,18 @@ Symbol = tuple[int, int, int, int, bytes]
 ALONE = Cadence()
 
 
+def _join(parts: dict[int, bytes], length: int) -> bytes | None:
+    """A chunk of its parts; None if a gap is left: a chunk that is sent once more may be cut at other places."""
+    pieces, end = [], 0
+    for offset in sorted(parts):
+        part = parts[offset]
+        if offset > end:
+            return None
+        pieces.append(part[end - offset :])
+        end = max(end, offset + len(part))
+    return b"".join(pieces) if end >= length else None
+
+
 class Assembler:
     """Collects symbols of one batch; `feed` is the hot path."""
 
@@ -96,17 +108,25 @@ class Assembler:
             if generation > self._floor + (1 << 16):
                 return None
             self._highest = generation
+            self._slide()
         if generation < self._floor or generation in self._done:
             return None
         opened = self._open.get(generation)
         if opened is None:
-            if len(self._open) >= _MOST_OPEN:
-                return None
             opened = self._open[generation] = (k, {})
         elif opened[0] != k:
             self.refused += 1
             return None
         return opened[1]
+
+    def _slide(self) -> None:
+        """Let go of generations that the origin does not keep any more: their chunks are to be asked for."""
+        floor = self._highest + 1 - _MOST_OPEN
+        if floor > self._floor:
+            for generation in [number for number in self._open if number < floor]:
+                self.held -= sum(map(len, self._open.pop(generation)[1].values()))
+            self._done = {number for number in self._done if number >= floor}
+            self._floor = floor
 
     def _finish(self, generation: int, k: int, symbols: dict[int, bytes]) -> list[tuple[int, bytes]]:
         del self._open[generation]
@@ -141,9 +161,13 @@ class Assembler:
             if have < wanted.length:
                 self._parts[index] = have, parts
                 return None
+            joined = _join(parts, wanted.length)
+            if joined is None:
+                self._parts[index] = have, parts
+                return None
             self._parts.pop(index, None)
             self.held -= have
-            data = b"".join(parts[at] for at in sorted(parts))
+            data = joined
         if blake3(data).digest() != wanted.hash:
             self.refused += 1
             return None

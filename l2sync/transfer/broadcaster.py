@@ -13,6 +13,7 @@ from .coding import HEAD_SIZE, MOST_SOURCE, MOST_SYMBOLS, RECORD_SIZE, cut, pack
 
 MS = 1_000_000
 _MOST_OPEN = 96
+"""Generations from the oldest that somebody lacks to the newest; receivers keep what came of somewhat more."""
 _MOST_CONTENT = 512 << 10
 _GATHER = 4 * MS
 _PROBE_FIRST = 40 * MS
@@ -63,6 +64,8 @@ class Broadcaster:
         self._open: OrderedDict[int, Generation] = OrderedDict()
         self._in_open: dict[int, int] = {}
         self._peers: set[int] = set()
+        self._aside: dict[int, tuple[tuple[int, int], ...]] = {}
+        """Receivers that are served when all others have everything, and what they asked for last."""
         self._gone: list[int] = []
         self._next_generation = 0
         self._last_sent = 0
@@ -73,6 +76,9 @@ class Broadcaster:
 
     def want(self, peer: int, ranges: Iterable[tuple[int, int]], now: int) -> None:
         """A receiver lacks chunks; those on their way already are left to repair."""
+        if peer in self._aside:
+            self._aside[peer] = tuple(ranges)
+            return
         self._peers.add(peer)
         before = len(self._wanted)
         for first, last in ranges:
@@ -89,11 +95,24 @@ class Broadcaster:
 
     def forget(self, peer: int) -> None:
         """A receiver needs nothing more, or is given up."""
+        self._aside.pop(peer, None)
+        self._no_more(peer)
+
+    def set_aside(self, peer: int) -> None:
+        """A receiver is too slow for the others: what it lacks is sent when they have all."""
+        self._aside.setdefault(peer, ())
+        self._no_more(peer)
+
+    def _no_more(self, peer: int) -> None:
         self._peers.discard(peer)
         for generation in list(self._open.values()):
             generation.lacks.pop(peer, None)
             generation.confirmed.discard(peer)
             self._close_if_done(generation)
+        if not self._peers:
+            aside, self._aside = self._aside, {}
+            for late, ranges in aside.items():
+                self.want(late, ranges, 0)
 
     def needed(self, limit: int) -> list[int]:
         """Chunks to read next, each asked for once, so that about ``limit`` bytes are at hand or being read.
@@ -174,7 +193,7 @@ class Broadcaster:
         return sent
 
     def _new_generation(self) -> Generation | None:
-        if len(self._open) >= _MOST_OPEN:
+        if self._full:
             return None
         room = min(MOST_SOURCE * self.room, _MOST_CONTENT) - HEAD_SIZE
         records: list[tuple[int, int, bytes]] = []
@@ -207,6 +226,8 @@ class Broadcaster:
 
     def repair(self, peer: int, report: Repair, now: int) -> None:
         """A receiver's report: what it lacks of generations whose every symbol it had the time to get."""
+        if peer in self._aside:
+            return
         self._peers.add(peer)
         lacks = dict(report.lacks)
         progress = False
@@ -248,7 +269,11 @@ class Broadcaster:
     @property
     def peers(self) -> frozenset[int]:
         """Receivers that are being served."""
-        return frozenset(self._peers)
+        return frozenset(self._peers | self._aside.keys())
+
+    @property
+    def _full(self) -> bool:
+        return bool(self._open) and self._next_generation - next(iter(self._open)) >= _MOST_OPEN
 
     def _probe_due(self, now: int) -> bool:
         return bool(self._open and self._peers and now - self._last_sent >= self._probe_after)
@@ -262,7 +287,7 @@ class Broadcaster:
         """Whether new data waits only for the pacer."""
         if self._current is not None:
             return True
-        if len(self._open) >= _MOST_OPEN or not self._wanted:
+        if self._full or not self._wanted:
             return False
         return next(iter(self._wanted)) in self._supplied
 

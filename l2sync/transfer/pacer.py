@@ -77,6 +77,15 @@ class _Receiver:
     elapsed: int = 0
     behind_since: int | None = None
     heard: int = 0
+    lost_at: int = 0
+    """When it last had a round with more loss than usual."""
+    blamed_since: int | None = None
+    blamed_at: int = 0
+    blamed_rate: float = 0.0
+    """Since when the rate falls for its losses alone, when it last did, and from what."""
+    weak: bool = False
+    well_since: int | None = None
+    """It lost more than all others until the rate was theirs no more; since when it has not."""
 
     def count(self, batch: int, frames: int, symbols: int, now: int) -> None:
         """Add up what a report tells of one batch."""
@@ -110,6 +119,7 @@ class Pacer:
     _round_at: int = 0
     _round_loss: float = 0.0
     _round_delivered: float = 0.0
+    _round_worst: int = -1
     _round_sent: int = 0
     _ready_at: int = 0
     cuts: int = 0
@@ -145,6 +155,8 @@ class Pacer:
         self._receivers.pop(peer, None)
         self._lagging.discard(peer)
         self._ready_at = 0
+        if self._lagging and self._lagging >= self._receivers.keys():
+            self._readmit(*self._lagging)
 
     def on_report(self, peer: int, report: Repair, now: int) -> None:
         """Where a receiver is, and how much of what went out reached it."""
@@ -158,24 +170,69 @@ class Pacer:
         if sent is None:
             return
         receiver.count(report.batch, sent.until(report.last_serial), report.symbols, now)
-        if receiver.elapsed < self.settings.round or peer in self._lagging:
+        if receiver.elapsed < self.settings.round:
             return
         frames, got, elapsed = receiver.sent, receiver.got, receiver.elapsed
         receiver.sent = receiver.got = receiver.elapsed = 0
         if frames >= 8:
-            self._measure(max(0.0, 1 - got / frames), got * self._frame_size() * SECOND / elapsed, now)
+            loss = max(0.0, 1 - got / frames)
+            if peer not in self._lagging:
+                self._measure(peer, loss, got * self._frame_size() * SECOND / elapsed, now)
+            elif receiver.weak:
+                self._see_recovery(peer, receiver, loss, now)
 
     def _frame_size(self) -> float:
         return self.sent_bytes / self.sent_frames if self.sent_frames else 1500.0
 
-    def _measure(self, loss: float, delivered: float, now: int) -> None:
+    def _see_recovery(self, peer: int, receiver: _Receiver, loss: float, now: int) -> None:
+        if loss > max(self._losses, default=0.0) + self.settings.loss_margin:
+            receiver.well_since = None
+        elif receiver.well_since is None:
+            receiver.well_since = now
+        elif now - receiver.well_since > self.settings.patience:
+            self._readmit(peer)
+
+    def _readmit(self, *peers: int) -> None:
+        """These count again."""
+        self._lagging.difference_update(peers)
+        for peer in peers:
+            receiver = self._receivers[peer]
+            receiver.weak, receiver.well_since, receiver.behind_since, receiver.blamed_since = False, None, None, None
+
+    def _blame(self, peer: int, now: int) -> bool:
+        """Whether a receiver, for whose losses the rate would fall, is no longer waited for.
+
+        That is so when the rate has fallen to less than half for its losses alone, and most others had none meanwhile.
+        """
+        worst = self._receivers.get(peer)
+        if worst is None:
+            return False
+        if worst.blamed_since is None or now - worst.blamed_at > 2 * self.settings.patience:
+            worst.blamed_since, worst.blamed_rate = now, self.rate
+        worst.blamed_at = now
+        if now - worst.blamed_since <= self.settings.patience:
+            return False
+        begin = worst.blamed_since - 2 * self.settings.round
+        others = [r.lost_at < begin for p, r in self._receivers.items() if p != peer and p not in self._lagging]
+        if self.rate > worst.blamed_rate / 2 or 2 * sum(others) <= len(others):
+            worst.blamed_since = None
+            return False
+        worst.weak, worst.well_since = True, None
+        self._lagging.add(peer)
+        self.rate = worst.blamed_rate
+        self._losses.clear()
+        return True
+
+    def _measure(self, peer: int, loss: float, delivered: float, now: int) -> None:
         if loss >= self._round_loss:
-            self._round_loss, self._round_delivered = loss, delivered
+            self._round_loss, self._round_delivered, self._round_worst = loss, delivered, peer
+        if loss > min(self._losses, default=0.0) + self.settings.loss_margin:
+            self._receivers[peer].lost_at = now
         if now - self._round_at < self.settings.round:
             return
         self._losses.append(self._round_loss)
         usual = min(self._losses)
-        if self._round_loss > usual + self.settings.loss_margin:
+        if self._round_loss > usual + self.settings.loss_margin and not self._blame(self._round_worst, now):
             slower = max(0.95 * self._round_delivered / max(1 - usual, 0.1), self.settings.least_rate)
             self.rate = min(slower, self.settings.most_rate)
             self.starting = False
@@ -225,7 +282,7 @@ class Pacer:
                     self._lagging.add(peer)
             else:
                 receiver.behind_since = None
-                if peer in self._lagging and middle - receiver.seen < self.settings.window // 8:
+                if peer in self._lagging and not receiver.weak and middle - receiver.seen < self.settings.window // 8:
                     self._lagging.discard(peer)
 
     def laggards(self) -> frozenset[int]:

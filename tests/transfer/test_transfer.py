@@ -47,7 +47,8 @@ class Channel:
 
     def run(self, lost, seconds: int = 60) -> bool:  # type: ignore[no-untyped-def]
         for number, receiver in self.receivers.items():
-            self.origin.want(number, receiver.missing_ranges(), self.now)
+            if not receiver.complete:
+                self.origin.want(number, receiver.missing_ranges(), self.now)
         end = self.now + seconds * SECOND
         while self.now < end and not all(r.complete for n, r in self.receivers.items() if n not in self.dead):
             for index in self.origin.needed(4 << 20):
@@ -247,3 +248,99 @@ def test_a_report_from_amid_a_run_of_frames_tells_of_no_loss() -> None:
             came = serial - 64 + 64 * (at % 10) // 10
             pacer.on_report(0, Repair(1, came, came, ()), now)
     assert pacer.cuts == 0
+
+
+class Uneven:
+    """Three receivers, each behind a port of its own rate, whose queue drops what is too much; reports each 25 ms."""
+
+    def __init__(self, rates: list[float]) -> None:
+        self.rates, self.pacer, self.now, self.serial = rates, Pacer(), SECOND, 0
+        self.held, self.came, self.last = [0.0] * len(rates), [0] * len(rates), [0] * len(rates)
+
+    def run(self, seconds: float) -> list[float]:
+        """Bytes per second that came to each."""
+        before, begin, told = list(self.came), self.now, self.now
+        while self.now < begin + seconds * SECOND:
+            self.now += MS
+            self.held = [max(0.0, held - rate / 1000) for held, rate in zip(self.held, self.rates, strict=True)]
+            frames = min(self.pacer.budget(self.now), 64_000) // 1500
+            for _ in range(frames):
+                self.serial += 1
+                for number, held in enumerate(self.held):
+                    if held + 1500 <= 256_000:
+                        self.held[number] += 1500
+                        self.came[number], self.last[number] = self.came[number] + 1, self.serial
+            if frames:
+                self.pacer.on_sent(1, self.serial, frames, frames * 1500)
+            if self.now - told >= 25 * MS:
+                told = self.now
+                for number, came in enumerate(self.came):
+                    self.pacer.on_report(number, Repair(1, self.last[number], came, ()), self.now)
+        return [1500 * (came - old) / seconds for came, old in zip(self.came, before, strict=True)]
+
+
+def test_a_receiver_whose_port_takes_a_tenth_holds_up_the_others_for_two_seconds_at_most() -> None:
+    segment = Uneven([12_500_000, 12_500_000, 1_250_000])
+    segment.run(2)
+    came = segment.run(4)
+    assert segment.pacer.laggards() == {2}
+    assert min(came[:2]) > 0.9 * 12_500_000
+
+
+def test_one_that_lost_most_counts_again_when_it_takes_what_the_others_take() -> None:
+    segment = Uneven([12_500_000, 12_500_000, 1_250_000])
+    segment.run(3)
+    assert segment.pacer.laggards() == {2}
+    segment.rates[2] = 12_500_000
+    segment.run(4)
+    assert segment.pacer.laggards() == frozenset()
+
+
+def test_when_only_the_slow_are_left_the_rate_is_theirs() -> None:
+    segment = Uneven([12_500_000, 12_500_000, 1_250_000])
+    segment.run(3)
+    for number in (0, 1):
+        segment.pacer.forget(number)
+    assert segment.pacer.laggards() == frozenset()
+    segment.rates = [1_250_000]
+    segment.held, segment.came, segment.last = segment.held[2:], segment.came[2:], segment.last[2:]
+    segment.pacer.forget(2)
+    segment.pacer.begin(0, segment.now)
+    segment.run(2)
+    assert segment.pacer.rate < 3 * 1_250_000
+
+
+def test_who_is_set_aside_holds_up_no_generation_and_is_served_when_the_others_have_all() -> None:
+    table, data = batch(Random(1).randbytes(600_000))
+    channel, rng = Channel(table, data, receivers=3, room=24), Random(2)
+    for number in range(3):
+        channel.origin.want(number, [], SECOND)
+    channel.origin.set_aside(2)
+    channel.dead = {2}
+    assert channel.run(lambda number, _: number == 2 or rng.random() < 0.05, seconds=5)
+    assert 2 in channel.origin.peers and not channel.got[2]
+    channel.dead = set()
+    # What went out while it was deaf it asks for once more, by chunk.
+    assert any(channel.run(lambda number, _: rng.random() < 0.3, seconds=2) for _ in range(4))
+
+
+def test_a_chunk_is_made_of_parts_that_were_cut_differently_each_time_it_was_sent() -> None:
+    content = Random(1).randbytes(1000)
+    table, _ = batch(content)
+    receiver = Assembler(1, table, [0])
+    cuts = [(0, 400), (700, 1000), (300, 600), (500, 800)]
+    got = []
+    for generation, (begin, end) in enumerate(cuts):
+        (symbol,) = cut(pack_records([(0, begin, content[begin:end])], False), 2000)
+        got += receiver.feed([(generation, generation, 1, 0, symbol)], SECOND)
+    assert got == [(0, content)] and receiver.complete and receiver.held == 0
+
+
+def test_a_receiver_keeps_no_more_generations_than_their_origin_has() -> None:
+    table, _ = batch(bytes(1_000_000))
+    receiver = Assembler(1, table, range(len(table)))
+    for generation in range(1000):
+        receiver.feed([(generation, generation, 192, 0, bytes(50))], SECOND)
+    assert receiver.held == 128 * 50
+    report = receiver.report(2 * SECOND)
+    assert report is not None and [number for number, _ in report.lacks] == list(range(1000 - 128, 1000))
