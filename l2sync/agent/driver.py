@@ -361,11 +361,11 @@ class Driver:
 
         async def persist() -> None:
             nonlocal ahead
-            durable = self.desks[effect.tree].persist(effect)
+            # Reading comes first, so that what was read goes out in one turn with what tells of it.
             for read in ahead:
                 self.desks[read.tree].carry_out(read)
             ahead = ()
-            await durable()
+            await self.desks[effect.tree].persist(effect)()
 
         await self._until_durable(effect.tree, persist)
 

@@ -25,6 +25,7 @@ from .rounds import Rounds
 from .tree import SharedTree
 
 _MOST_EARLY = 512
+_FEW = 64
 _MOST_ENTRIES = 1 << 20
 
 _UNKNOWN = Entry(path=ROOT, kind=Kind.DIR)
@@ -51,6 +52,8 @@ class Incoming:
     complete_list: bool = False
     ready: bool = False
     """The disk has staged what it had, and said what it lacks."""
+    little: bool = False
+    """It is soon in place once its content is here: nobody has to wait for the disk to say what it lacks."""
     baseless: list[TreePath] = field(default_factory=list)
     """Whose entries were told as changes of what is not known here: the list cannot be read."""
     staged: bool = False
@@ -93,11 +96,12 @@ class Incoming:
         self.complete_list = last
         return last
 
-    def tabulate(self, cadence: Cadence) -> tuple[Chunk, ...]:
-        """Number the batch's chunks as its origin does; from now on its data is taken."""
+    def tabulate(self, cadence: Cadence, little: int = 0) -> tuple[Chunk, ...]:
+        """Number the batch's chunks as its origin does; from now on its data is taken. ``little``: bytes."""
         self.patience = cadence.want_wait()
         table = self.table = chunk_table(self.entries)
         needed = {table.index[chunk.hash] for entry in self.relevant for chunk in entry.chunk_list()}
+        self.little = len(self.relevant) <= _FEW and sum(table.chunks[index].length for index in needed) <= little
         self.assembler = Assembler(self.number, table, needed, cadence)
         return tuple(table.chunks)
 
@@ -141,5 +145,5 @@ class Incoming:
 
     @property
     def complete(self) -> bool:
-        """Whether the disk has been asked, and nothing more is needed from the segment."""
-        return self.ready and self.assembler is not None and self.assembler.complete
+        """Whether nothing more is needed from the segment. Of more than a little, only the disk knows."""
+        return (self.ready or self.little) and self.assembler is not None and self.assembler.complete

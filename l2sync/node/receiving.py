@@ -84,12 +84,11 @@ class Receiving:
                 if self._news(shared, entry)
                 and not self._held_back(shared, entry, now)
             )
-        chunks = batch.tabulate(self._cadence(batch))
+        chunks = batch.tabulate(self._cadence(batch), self.ctx.settings.push_bytes)
         if batch.relevant:
             self.ctx.emit(Prepare(shared.name, batch.key, batch.relevant, chunks))
             # The disk may be at the batch before for long: what comes meanwhile is kept for it.
-            if early := batch.feed_early(now):
-                self._store(batch, early, now)
+            self._store(batch, batch.feed_early(now), now)
         else:
             batch.prepared((), {})
             self._staged(batch, now)
@@ -141,8 +140,7 @@ class Receiving:
                 self._drop(batch)
                 continue
             batch.released = True
-            if batch.staged:
-                self._queue_commit(batch, now)
+            self._queue_commit(batch, now)
 
     def gone(self, key: BatchKey) -> None:
         """The origin cannot give the content any more: a later batch will bring the newer version."""
@@ -166,7 +164,8 @@ class Receiving:
         batch.prepared(event.missing, event.failed)
         if batch.complete:
             self._staged(batch, now)
-        if not batch.complete:
+            self._queue_commit(batch, now)
+        else:
             # Little that is new comes by itself: to ask for it would have all receivers wake the origin for nothing.
             small = not batch.asked and batch.lacking <= self.ctx.settings.push_bytes
             batch.ask_at = now + (_COMING if small else 0) + batch.patience
@@ -271,8 +270,7 @@ class Receiving:
         batch.staged = True
         self._give(batch)
         self._done(batch, Stage.STAGED, batch.failed)
-        if batch.released:
-            self._queue_commit(batch, now)
+        self._queue_commit(batch, now)
 
     def _done(self, batch: Incoming, stage: Stage, failed: dict[TreePath, str]) -> None:
         told = tuple((bytes(path), reason[:200]) for path, reason in list(failed.items())[:_FAILED_TOLD])
@@ -281,9 +279,11 @@ class Receiving:
             self.ctx.cluster.send(Kind.DONE, Done(batch.number, stage, told).pack(), self._now, batch.peer)
 
     def _queue_commit(self, batch: Incoming, now: int) -> None:
+        """Commit the batch in its turn, once its lock has ended and the disk has all of it."""
         queue = self._commits.setdefault(batch.shared.name, [])
-        queue.append(batch.key)
-        self._next_commit(batch.shared, now)
+        if batch.released and batch.staged and batch.ready and batch.key not in queue:
+            queue.append(batch.key)
+            self._next_commit(batch.shared, now)
 
     def _next_commit(self, shared: SharedTree, now: int) -> None:
         queue = self._commits.get(shared.name, [])

@@ -57,6 +57,18 @@ def test_disjoint_trees_become_their_union_on_every_node() -> None:
     assert len(contents(world.hosts[0])) == 3
 
 
+def test_a_small_change_waits_nowhere_for_another_nodes_slow_disk() -> None:
+    # Given a receiver whose disk takes long to say what it lacks
+    world = started(3)
+    world.hosts[2].slow = 300 * MS
+    # When a little is written
+    world.write(world.hosts[0], b"note", b"a line")
+    # Then the others have it before that disk has answered, and that one a while later
+    assert world.run(200 * MS, lambda: b"note" in contents(world.hosts[1]))
+    settled(world)
+    assert contents(world.hosts[2]) == {b"note": b"a line"}
+
+
 def test_what_comes_while_a_receivers_disk_is_busy_is_not_lost() -> None:
     # Given a receiver whose disk says late what it lacks
     world = started(3)
