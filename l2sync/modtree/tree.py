@@ -336,6 +336,8 @@ class ModTree:
         """A directory's children; it is made known to those above it, if need be without an entry of its own."""
         own = self._directories.get(directory)
         if own is not None:
+            if not own:
+                self._touch(directory)  # with nothing below it, those above knew it by its entry alone
             return own
         own = self._directories[directory] = Children()
         place = directory

@@ -158,3 +158,11 @@ def test_ten_differences_among_a_hundred_thousand_entries_cost_a_few_dozen_kilob
         changed.add(path)
     size, found = descend(a, b)
     assert found == changed and size < 40_000
+
+
+def test_a_directory_that_is_left_empty_by_forgetting_and_gets_a_child_changes_all_above() -> None:
+    tree = ModTree(map(written, (folder(b"a"), folder(b"a/d"), file(b"a/d/x"))))
+    tree.remove(tree_path(b"a/d/x"))
+    _ = tree.root_digest
+    tree.put(written(file(b"a/d/y")))
+    assert tree.root_digest == ModTree(tree.entries()).root_digest
