@@ -12,7 +12,7 @@ from benchmarks.scenarios import SCENARIOS
 
 _HEADINGS = ("peer", "seconds", "x link", "x rsync", "x udpcast", "sent/byte", "wire/byte", "cpu s", "peak MB", "equal")
 _RATIOS = ("rsync", "udpcast")
-_BARE_FIGURES = frozenset({"latency", "settle0", "idle", "million", "crowd", "replay"})
+_BARE_FIGURES = frozenset({"latency", "settle0", "idle", "million", "crowd", "replay", "ideal"})
 """Scenarios whose time is no time of a transfer."""
 _UNTOLD = frozenset({"flushed_after"})
 

@@ -37,7 +37,7 @@ class L2sync(Watcher):
     """Agents that run all the time; a transfer is what they do by themselves when the tree changes."""
 
     name = "l2sync"
-    scenarios = Watcher.scenarios | {"idle", "million", "crowd", "replay", "storm"}
+    scenarios = Watcher.scenarios | {"idle", "million", "crowd", "replay", "ideal", "storm"}
     command: ClassVar[Path] = Path("l2sync")
     """The program; set from the command line."""
     destination: ClassVar[str] = "broadcast"

@@ -6,6 +6,7 @@ from benchmarks.scenarios.base import Scenario
 from benchmarks.scenarios.copies import BIG, EDITS, TREE
 from benchmarks.scenarios.crowd import CROWD
 from benchmarks.scenarios.huge import DELTA, RENAME
+from benchmarks.scenarios.ideal import IDEAL
 from benchmarks.scenarios.idle import IDLE, MILLION
 from benchmarks.scenarios.latency import LATENCY, SETTLE0
 from benchmarks.scenarios.limits import BARE, FAIR
@@ -30,6 +31,7 @@ _ALL = (
     MILLION,
     CROWD,
     REPLAY,
+    IDEAL,
     STORM,
 )
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _ALL}

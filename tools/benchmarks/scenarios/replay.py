@@ -19,16 +19,16 @@ from l2sync.frames import Kind as FrameKind
 from l2sync.modtree import ROOT, Chunk, Kind, ModTree, Observation, TreePath, pack_chunks
 from l2sync.node import Node, api
 
-_SECOND = 1_000_000_000
-_MS = 1_000_000
+SECOND = 1_000_000_000
+MS = 1_000_000
 _CHUNK = 128 << 10
 _BATCH = 64
-_PATIENCE = 100 * _SECOND
-_DISK = _MS // 5
+_PATIENCE = 100 * SECOND
+_DISK = MS // 5
 
 
 @dataclass
-class _Side:
+class Side:
     """A node, what waits for it, and the processor time that it took."""
 
     node: Node
@@ -39,47 +39,68 @@ class _Side:
     stored: int = 0
 
 
+def node(name: str, mtu: int, rng: Random) -> Node:
+    """A node with one tree, of which it knows nothing yet."""
+    setup = api.TreeSetup("t", "/t", rng.getrandbits(64), 0, ModTree(()))
+    keyring = Keyring("replay", {1: bytes(range(32))}, 1)
+    session, nonce, seeded = rng.getrandbits(64), rng.randbytes(8), Random(rng.getrandbits(32))
+    return Node(
+        name=name, session=session, nonce=nonce, trees=[setup], keyring=keyring, mtu=mtu, registry={}, rng=seeded
+    )
+
+
+def root_seen() -> Observation:
+    """An empty tree."""
+    return Observation(path=ROOT, kind=Kind.DIR, mode=0o755)
+
+
+def file_seen(content: bytes) -> Observation:
+    """A file with this content."""
+    pieces = [content[at : at + _CHUNK] for at in range(0, len(content), _CHUNK)]
+    chunks = pack_chunks([Chunk(blake3(piece).digest(), len(piece)) for piece in pieces])
+    return Observation(path=TreePath(b"big"), kind=Kind.FILE, mode=0o644, size=len(content), chunks=chunks)
+
+
+def disk(side: Side, effect: api.Effect) -> api.DiskEvent | None:
+    """What a disk answers that stores nothing."""
+    match effect:
+        case api.Prepare(tree, key, _, chunks):
+            return api.Prepared(tree, key, tuple(range(len(chunks))), {})
+        case api.Store(tree, key, chunks):
+            size = sum(len(data) for _, data in chunks)
+            side.stored += size
+            return api.Stored(tree, key, size)
+        case api.Commit(tree, key, targets):
+            return api.Committed(tree, key, tuple(target.entry for target in targets), (), {})
+        case api.ReadChunks(tree, key, reads):
+            found = ((read.index, side.content[read.offset : read.offset + read.length]) for read in reads)
+            return api.ChunksRead(tree, key, tuple(found))
+    return None
+
+
 class Replay:
     """An origin and a receiver; every call into either is timed, nothing else is."""
 
     def __init__(self, size: int, mtu: int, seed: int = 1) -> None:
         rng = Random(seed)
-        self.now = _SECOND
+        self.now = SECOND
         self.frames = self.bytes = 0
-        self.sides = [_Side(self._node(name, mtu, rng)) for name in ("origin", "receiver")]
+        self.sides = [Side(node(name, mtu, rng)) for name in ("origin", "receiver")]
         self.origin, self.receiver = self.sides
         self.origin.content = rng.randbytes(size)
-
-    def _node(self, name: str, mtu: int, rng: Random) -> Node:
-        setup = api.TreeSetup("t", "/t", rng.getrandbits(64), 0, ModTree(()))
-        keyring = Keyring("replay", {1: bytes(range(32))}, 1)
-        seeded = Random(rng.getrandbits(32))
-        return Node(
-            name=name, session=rng.getrandbits(64), nonce=rng.randbytes(8), trees=[setup], keyring=keyring, mtu=mtu,
-            registry={}, rng=seeded,
-        )  # fmt: skip
 
     def run(self) -> None:
         """Until the receiver has all. Raises Unable."""
         for side in self.sides:
             side.node.start(self.now)
-            self._tell(side, api.Observed("t", (self._root(),), True, {}))
+            self._tell(side, api.Observed("t", (root_seen(),), True, {}))
         self._pass(lambda: all(any(side.node.ctx.online()) for side in self.sides))
-        self._pass(lambda: False, self.now + _SECOND, must=False)
+        self._pass(lambda: False, self.now + SECOND, must=False)
         for side in self.sides:
             side.seconds = 0.0
         self.frames = self.bytes = 0
-        self._tell(self.origin, api.Observed("t", (self._file(),), False, {}))
+        self._tell(self.origin, api.Observed("t", (file_seen(self.origin.content),), False, {}))
         self._pass(lambda: self.receiver.stored >= len(self.origin.content))
-
-    def _root(self) -> Observation:
-        return Observation(path=ROOT, kind=Kind.DIR, mode=0o755)
-
-    def _file(self) -> Observation:
-        content = self.origin.content
-        pieces = [content[at : at + _CHUNK] for at in range(0, len(content), _CHUNK)]
-        chunks = pack_chunks([Chunk(blake3(piece).digest(), len(piece)) for piece in pieces])
-        return Observation(path=TreePath(b"big"), kind=Kind.FILE, mode=0o644, size=len(content), chunks=chunks)
 
     def _pass(self, done: Any, end: int | None = None, must: bool = True) -> None:
         end = end or self.now + _PATIENCE
@@ -96,7 +117,7 @@ class Replay:
         for side in self.sides:
             while side.inbox:
                 batch, side.inbox = side.inbox[:_BATCH], side.inbox[_BATCH:]
-                self._call(side, lambda s=side, b=batch: _receive(s.node, b, self.now))
+                self._call(side, lambda s=side, b=batch: receive_all(s.node, b, self.now))
                 moved = True
             while side.events and side.events[0][0] <= self.now:
                 self._tell(side, side.events.pop(0)[1])
@@ -107,10 +128,10 @@ class Replay:
                 moved = True
         self.now += 20_000 if moved else 200_000
 
-    def _tell(self, side: _Side, event: api.DiskEvent) -> None:
+    def _tell(self, side: Side, event: api.DiskEvent) -> None:
         self._call(side, lambda: side.node.disk_reported(event, self.now))
 
-    def _call(self, side: _Side, verb: Any) -> None:
+    def _call(self, side: Side, verb: Any) -> None:
         begin = time.thread_time()
         verb()
         effects = side.node.take_effects()
@@ -122,26 +143,12 @@ class Replay:
                 if effect.frame[3] == FrameKind.DATA:
                     self.frames += 1
                     self.bytes += len(effect.frame)
-            elif (event := self._disk(side, effect)) is not None:
+            elif (event := disk(side, effect)) is not None:
                 side.events.append((self.now + _DISK, event))
 
-    def _disk(self, side: _Side, effect: api.Effect) -> api.DiskEvent | None:
-        match effect:
-            case api.Prepare(tree, key, _, chunks):
-                return api.Prepared(tree, key, tuple(range(len(chunks))), {})
-            case api.Store(tree, key, chunks):
-                size = sum(len(data) for _, data in chunks)
-                side.stored += size
-                return api.Stored(tree, key, size)
-            case api.Commit(tree, key, targets):
-                return api.Committed(tree, key, tuple(target.entry for target in targets), (), {})
-            case api.ReadChunks(tree, key, reads):
-                found = ((read.index, side.content[read.offset : read.offset + read.length]) for read in reads)
-                return api.ChunksRead(tree, key, tuple(found))
-        return None
 
-
-def _receive(node: Node, batch: list[tuple[bytes, bytes]], now: int) -> None:
+def receive_all(node: Node, batch: list[tuple[bytes, bytes]], now: int) -> None:
+    """Hand a batch to a node as the driver does."""
     at = 0
     while at < len(batch):
         at = node.receive_run(batch, at, now)
