@@ -21,7 +21,6 @@ from l2sync.cluster import (
     Granted,
     Joined,
     Misbehaved,
-    OutFrame,
     PeerOffline,
     PeerOnline,
     PeerPinged,
@@ -90,8 +89,8 @@ from .holding import Holding
 from .inquiries import Inquiries
 from .intake import Frames, Intake
 from .offering import Offering
-from .parts import WHOLE as COMES_IN_PARTS
-from .parts import Parts, cut
+from .outlet import Outlet
+from .parts import Parts
 from .receiving import Receiving
 from .reconcile import Reconciler
 from .remembering import Remembering
@@ -141,7 +140,8 @@ class Node:
         shared = {setup.name: SharedTree(setup, chosen) for setup in trees}
         self.ctx = Context(name, self.cluster, shared, chosen, rng)
         self.counters = self.ctx.counters
-        self.offering = Offering(self.ctx, self._send_data)
+        self.outlet = Outlet(self.ctx, keyring)
+        self.offering = Offering(self.ctx, self.outlet.send_data)
         self.remembering = Remembering(self.ctx)
         self.holding = Holding(self.ctx, self.remembering)
         self.receiving = Receiving(self.ctx)
@@ -203,7 +203,7 @@ class Node:
             self._receive_one(*frames[at], now)
             return at + 1
         if self.cluster.hub.out:
-            self._flush_frames()
+            self.outlet.flush()
         return end
 
     def _receive_one(self, frame: bytes, source: bytes | None, now: int) -> None:
@@ -352,7 +352,7 @@ class Node:
         peer = self.cluster.admit(header, now)
         if peer is None:
             self.cluster.stranger(header, now, source)
-            self._flush_frames()
+            self.outlet.flush()
             return
         # The session's first frame, which has only now proven itself: the others go the fast way.
         peer.last_seen = now
@@ -360,7 +360,7 @@ class Node:
         self.cluster.progress(header.session, batch, now)
         self.receiving.data((header.session, batch), [(header.serial, generation, k, symbol, payload)], now)
         if self.ctx.cluster.hub.out:
-            self._flush_frames()
+            self.outlet.flush()
 
     def _receive_repair(self, header: Header, body: bytes, now: int, source: bytes | None) -> None:
         peer = self.cluster.admit(header, now)
@@ -373,48 +373,6 @@ class Node:
         else:
             self.receiving.overhear(report, now)
 
-    def _send_data(self, bodies: list[bytes]) -> None:
-        cluster, seal, emit = self.cluster, self.keyring.seal, self.ctx.effects.append
-        if any(len(body) > cluster.hub.room for body in bodies):
-            self._send_data_in_parts(bodies)
-            return
-        source, session = cluster.source_id, cluster.session
-        (address,) = cluster.hub.to_all()
-        for body in bodies:
-            frame = seal(Kind.DATA, source, NOID, session, cluster.next_serial(), body)
-            emit(Send(frame, address))
-            self.counters["bytes_out_data"] += len(frame)
-        self.counters["frames_out_data"] += len(bodies)
-        cluster.hub.sent(len(bodies), sum(map(len, bodies)))
-
-    def _send_data_in_parts(self, bodies: list[bytes]) -> None:
-        """Symbols of a generation that was begun when frames could be larger."""
-        hub = self.cluster.hub
-        serials = [hub.next_serial() for _ in bodies]  # the caller counts on one after the other
-        (address,) = hub.to_all()
-        numbered = zip(serials, bodies, strict=True)
-        hub.out += [OutFrame(Kind.DATA, NOID, serial, body, address) for serial, body in numbered]
-        hub.sent(len(bodies), sum(map(len, bodies)))
-        self._flush_frames()
-
-    def _flush_frames(self) -> None:
-        hub = self.cluster.hub
-        for frame in self.cluster.take_frames():
-            if len(frame.body) > hub.room and frame.kind in COMES_IN_PARTS:
-                bodies = cut(frame.kind, frame.serial, frame.body, hub.room)
-                for part in bodies:
-                    self._seal(OutFrame(Kind.PART, frame.dst, hub.next_serial(), part, frame.address))
-            else:
-                self._seal(frame)
-
-    def _seal(self, frame: OutFrame) -> None:
-        sealed = self.keyring.seal(
-            frame.kind, self.cluster.source_id, frame.dst, self.cluster.session, frame.serial, frame.body
-        )
-        self.counters[_FRAMES_OUT[frame.kind]] += 1
-        self.counters[_BYTES_OUT[frame.kind]] += len(sealed)
-        self.ctx.emit(Send(sealed, frame.address))
-
     # --- events -----------------------------------------------------------------------------------
 
     def _after(self, now: int) -> None:
@@ -425,7 +383,7 @@ class Node:
         self._announce(now)
         if self.requests.waiting:
             self.requests.check()
-        self._flush_frames()
+        self.outlet.flush()
 
     def _events(self, now: int) -> None:
         while events := self.cluster.take_events():
@@ -569,5 +527,3 @@ _VERSIONS_AT_ONCE = 1000
 _AFTERWARDS = {"RenewReplica": 0, "Notify": 3, "Answer": 3, "RememberIds": 3, "RememberBans": 0}
 _FRAMES_IN = {int(kind): f"frames_in_{kind.name.lower()}" for kind in Kind}
 _BYTES_IN = {int(kind): f"bytes_in_{kind.name.lower()}" for kind in Kind}
-_FRAMES_OUT = {int(kind): f"frames_out_{kind.name.lower()}" for kind in Kind}
-_BYTES_OUT = {int(kind): f"bytes_out_{kind.name.lower()}" for kind in Kind}
