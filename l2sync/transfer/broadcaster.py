@@ -63,6 +63,8 @@ class Broadcaster:
         self._offset = 0
         self._open: OrderedDict[int, Generation] = OrderedDict()
         self._in_open: dict[int, int] = {}
+        self._torn: set[int] = set()
+        """Chunks of which a part is kept for repair, and another is not any more."""
         self._peers: set[int] = set()
         self._aside: dict[int, tuple[tuple[int, int], ...]] = {}
         """Receivers that are served when all others have everything, and what they asked for last."""
@@ -83,7 +85,7 @@ class Broadcaster:
         before = len(self._wanted)
         for first, last in ranges:
             for index in range(first, min(last, len(self.table) - 1) + 1):
-                if index not in self._in_open:
+                if index not in self._in_open or index in self._torn:
                     self._wanted[index] = None
         # Who asks for what was sent has got nothing of it: one symbol more, and all can tell what they lack.
         self._probe_after = _PROBE_FIRST if self.unsent or len(self._wanted) > before else _GATHER
@@ -258,8 +260,10 @@ class Broadcaster:
             left = self._in_open.get(index, 1) - 1
             if left:
                 self._in_open[index] = left
+                self._torn.add(index)
             else:
                 self._in_open.pop(index, None)
+                self._torn.discard(index)
 
     @property
     def finished(self) -> bool:

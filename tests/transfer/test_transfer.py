@@ -344,3 +344,27 @@ def test_a_receiver_keeps_no_more_generations_than_their_origin_has() -> None:
     assert receiver.held == 128 * 50
     report = receiver.report(2 * SECOND)
     assert report is not None and [number for number, _ in report.lacks] == list(range(1000 - 128, 1000))
+
+
+def test_who_asks_late_gets_a_chunk_of_which_a_part_is_not_kept_any_more() -> None:
+    content = Random(1).randbytes(6000)
+    table, data = batch(content, chunk=6000)
+    origin = Broadcaster(1, table, 20)
+    early, late = (Assembler(1, table, [0]) for _ in range(2))
+    origin.want(0, [(0, 0)], SECOND)
+    origin.supply(origin.needed(1 << 20)[0], data[0])
+    first = [parse_data(body) for body in origin.next_frames(SECOND, 4000, 0)]
+    early.feed([(serial, *fields[1:]) for serial, fields in enumerate(first)], SECOND)
+    report = early.report(2 * SECOND)
+    assert report is not None
+    origin.repair(0, report, 2 * SECOND)  # the first generation is closed, the second is on its way
+    origin.want(1, late.missing_ranges(), 2 * SECOND)
+    now, serial = 2 * SECOND, len(first)
+    for _ in range(20):
+        for index in origin.needed(1 << 20):
+            origin.supply(index, data[index])
+        for body in origin.next_frames(now, 100_000, serial):
+            late.feed([(serial, *parse_data(body)[1:])], now)
+            serial += 1
+        now += 50 * MS
+    assert late.complete
