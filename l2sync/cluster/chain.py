@@ -21,14 +21,12 @@ class Chains:
     def __init__(self, hub: Hub, messenger: Messenger) -> None:
         self.hub = hub
         self.messenger = messenger
-        self.last: frozenset[int] = frozenset()
-        """Ids of nodes that are slow: nobody should wait behind them."""
         self._told: dict[int, int] = {}
 
     def order(self) -> list[Peer]:
         """Whom our frames reach one after the other: by id from ours on, so that chains of many senders share work."""
         reachable = [peer for peer in self.hub.online() if peer.address is not None]
-        return sorted(reachable, key=lambda peer: (peer.id in self.last, (peer.id - self.hub.id) % 0x10000))
+        return sorted(reachable, key=lambda peer: (peer.id - self.hub.id) % 0x10000)
 
     def update(self, now: int) -> None:
         """Tell everybody whose follower has changed."""

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from l2sync.cluster import Way
-from l2sync.frames import group_address
+from l2sync.frames import Chain, Kind, group_address
 from l2sync.link import Rules
 from l2sync.modtree import tree_path
 from l2sync.node.api import LockRequest
@@ -147,3 +147,42 @@ def test_congestion_is_not_taken_for_a_filter() -> None:
     world.segment.set_port(world.hosts[3].port, rate=5_000_000)
     copied(world, 4_000_001)
     assert all(way(host) == "broadcast" and not suspects(host) for host in world.hosts)
+
+
+@pytest.mark.slow
+def test_a_chain_goes_on_without_a_node_that_dies_in_it() -> None:
+    world = stormy(5, broadcast_limit=20, multicast_limit=20)
+    copied(world, 500_000)
+    first = world.hosts[0].node
+    assert first is not None and way(world.hosts[0]) == "from node to node"
+    dies = next(h for h in world.hosts if h.node and h.node.cluster.id == first.cluster.chains.order()[1].id)
+    data = Random(9).randbytes(1_000_000)
+    world.write(world.hosts[0], b"bigger", data)
+    world.run(SECOND // 20)
+    world.kill(dies)
+    assert world.run(60 * SECOND, lambda: all(contents(host).get(b"bigger") == data for host in world.running()))
+    assert first.cluster.chains.order() and dies.name not in {peer.name for peer in first.cluster.chains.order()}
+
+
+@pytest.mark.slow
+def test_who_joins_while_frames_go_from_node_to_node_is_in_the_chain_then() -> None:
+    world = stormy(4, broadcast_limit=60, multicast_limit=60)
+    copied(world, 500_000)
+    late = world.add()
+    world.start(late)
+    settled(world, 60)
+    copied(world, 600_000)
+    first = world.hosts[0].node
+    assert first is not None and late.name in {peer.name for peer in first.cluster.chains.order()}
+
+
+def test_a_member_whose_chain_leads_back_to_the_node_it_is_told_to_is_noted() -> None:
+    world = World(2)
+    world.start()
+    settled(world)
+    a, b = (host.node for host in world.hosts)
+    assert a is not None and b is not None
+    a.cluster.send(Kind.CHAIN, Chain(b.cluster.id).pack(), world.now, b.cluster.id)
+    world.run(SECOND)
+    assert b.cluster.hub.misdeeds["web0"]["chain"] == 1
+    assert all(peer.hand_on is None for peer in b.ctx.online())
