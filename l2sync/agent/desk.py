@@ -9,7 +9,7 @@ import stat
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import outcome
 import structlog
@@ -33,12 +33,26 @@ DiskRequest = (
     | api.Discard
     | api.ReadChunks
     | api.Rescan
+    | api.LookOn
     | api.Explain
 )
 
 _LONGEST_COMMIT = 60_000_000_000
 _ECHO = 20_000_000
 """ns after a commit within which the kernel's reports of it have come."""
+
+
+class Look(NamedTuple):
+    """What a scan came to; ``more``: there is more to look at."""
+
+    found: list[Observation]
+    more: bool
+    unsettled: set[TreePath]
+    unreadable: dict[TreePath, str]
+
+
+def _unheard(result: int | Exception) -> None:
+    """Nobody waits for a scan."""
 
 
 class Desk:
@@ -63,6 +77,9 @@ class Desk:
         """Scans asked for that have not ended."""
         self.on_unsettled: Callable[[Iterable[TreePath]], None] = lambda paths: None
         """Hears what changed while it was looked at, and is to be looked at again."""
+        self._first: Callable[[int | Exception], None] | None = None
+        """Waits for the end of a look at the whole tree, which may come in portions; and how much was found so far."""
+        self._portions = 0
         self._placing: OrderedDict[TreePath, int] = OrderedDict()
         """What a commit puts in place, and until when events there are taken for its own."""
         self._unreadable: dict[TreePath, str] = {}
@@ -98,6 +115,8 @@ class Desk:
                 self._read_chunks(effect)
             case api.Rescan(_, paths):
                 self.scan(paths)
+            case api.LookOn():
+                self._look_on()
             case api.Explain():
                 self._explain(effect)
             case api.Accept():
@@ -112,36 +131,67 @@ class Desk:
     def scan(self, paths: Iterable[TreePath] | None, done: Callable[[int | Exception], None] | None = None) -> None:
         """Look at these paths (None: all); the node hears what differs, then ``done`` how much, or why not."""
         wanted = None if paths is None else list(paths)
-        unsettled: set[TreePath] = set()
-        unreadable: dict[TreePath, str] = {}
+        if wanted is None and self._first is None:
+            self._first = done or _unheard
+            self.scanning += 1
+            self._look_on(anew=True)
+            return
         self.scanning += 1
 
-        def finish(result: outcome.Outcome[list[Observation]]) -> None:
+        def finish(look: Look | Exception) -> None:
             self.scanning -= 1
+            if isinstance(look, Look):
+                self._tell(look, wanted is None)
+            if done is not None:
+                done(len(look.found) if isinstance(look, Look) else look)
+
+        self._post_look(lambda: (self.store.scan(wanted), False), finish)
+
+    def _look_on(self, anew: bool = False) -> None:
+        """Look at all of the tree, or at the next portion of it if it was never looked at before."""
+        if self._first is None:
+            return
+
+        def finish(look: Look | Exception) -> None:
+            if isinstance(look, Look):
+                self._portions += len(look.found)
+                self._tell(look, not look.more)
+                if look.more and self.paused_reason is None:
+                    return
+            done, self._first = self._first or _unheard, None
+            found, self._portions = self._portions, 0
+            self.scanning -= 1
+            done(found if isinstance(look, Look) else look)
+
+        self._post_look(lambda: self.store.look_on(anew), finish)
+
+    def _post_look(
+        self, scan: Callable[[], tuple[list[Observation], bool]], finish: Callable[[Look | Exception], None]
+    ) -> None:
+        def look() -> Look:
+            found, more = scan()
+            return Look(found, more, set(self.store.unsettled), dict(self.store.unreadable))
+
+        def finished(result: outcome.Outcome[Look]) -> None:
             try:
-                seen = result.unwrap()
+                found = result.unwrap()
             except Exception as error:
                 self._fail("scan", error)
-                if done is not None:
-                    done(error)
-                return
-            if self.paused_reason is None and (seen or wanted is None or unreadable != self._unreadable):
-                self._unreadable = unreadable
-                self._report(api.Observed(self.name, tuple(seen), wanted is None, unreadable))
-            if wanted is None:
-                self._tell_carried()
-            if unsettled:
-                self.on_unsettled(unsettled)
-            if done is not None:
-                done(len(seen))
+                finish(error)
+            else:
+                finish(found)
 
-        def look() -> list[Observation]:
-            found = self.store.scan(wanted)
-            unsettled.update(self.store.unsettled)
-            unreadable.update(self.store.unreadable)
-            return found
+        self.worker.post(look, finished)
 
-        self.worker.post(look, finish)
+    def _tell(self, look: Look, whole: bool) -> None:
+        """Tell the node what was found."""
+        if self.paused_reason is None and (look.found or whole or look.more or look.unreadable != self._unreadable):
+            self._unreadable = look.unreadable
+            self._report(api.Observed(self.name, tuple(look.found), whole, look.unreadable, look.more))
+        if whole:
+            self._tell_carried()
+        if look.unsettled:
+            self.on_unsettled(look.unsettled)
 
     def _tell_carried(self) -> None:
         if self.store.carried != self._carried:

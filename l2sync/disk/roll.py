@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from l2sync.modtree import TreePath
 
 from .index import Index
+
+
+class RollCall(Protocol):
+    """What a walk through the whole tree asks."""
+
+    def known(self, paths: Iterable[TreePath]) -> dict[TreePath, bytes]:
+        """The signatures of those of the paths that the index says should stand in the tree."""
+
+    def missing(self) -> Iterator[TreePath]:
+        """What should stand in the tree and was never asked for."""
 
 
 class Roll:

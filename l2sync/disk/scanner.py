@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -17,7 +17,7 @@ from .index import Index
 from .links import LinkedNames, Sighting
 from .look import SPECIAL, kind_of, signature
 from .reading import Reader
-from .roll import Roll
+from .roll import Roll, RollCall
 
 PASSING = (*NOT_THERE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR)
 """Troubles that are likely to be over in a moment."""
@@ -52,7 +52,7 @@ class Scanner:
         self._found = Findings()
         self._known: dict[TreePath, bytes] = {}
         """Signatures of what is being looked at."""
-        self._roll: Roll | None = None
+        self._roll: RollCall | None = None
         """In a scan of the whole tree: that of a tree of any size is not to be held at once."""
         self._visited: set[TreePath] = set()
         self._listed: set[TreePath] = set()
@@ -187,6 +187,11 @@ class Scanner:
     # --- walking ----------------------------------------------------------------------------------
 
     def _walk(self, top: TreePath, into: Callable[[TreePath], bool] | None = None) -> None:
+        for _ in self._walking(top, into):
+            pass
+
+    def _walking(self, top: TreePath, into: Callable[[TreePath], bool] | None = None) -> Iterator[TreePath]:
+        """Look at all below a directory; tells each one when it has been looked into."""
         waiting = [top]
         while waiting:
             path = waiting.pop()
@@ -210,6 +215,7 @@ class Scanner:
                 self._trouble(path, error)
             finally:
                 os.close(fd)
+            yield path
 
     def _list(self, path: TreePath, fd: int) -> Iterable[tuple[TreePath, os.stat_result]]:
         prefix = path + b"/" if path else b""

@@ -18,6 +18,7 @@ from .aside import set_aside
 from .beneath import Beneath, Directories
 from .durable import make_durable
 from .explain import Seen, look_at
+from .firstlook import FirstLook
 from .guard import Guard, Paused, no_room
 from .ignore import Ignore, IgnoredDirectories
 from .index import Index
@@ -27,7 +28,7 @@ from .options import TreeOptions
 from .preparing import Preparation, Prepared
 from .recovery import adopt
 from .restoring import restore, wanted
-from .scanner import PASSING, Scanner
+from .scanner import PASSING, Findings, Scanner
 from .serving import read_chunks
 from .staging import StagedBatch
 from .versions import Kept, Versions, kept_versions
@@ -60,6 +61,9 @@ class TreeStore:
         self._mounts = Mounts(name, guard.root, index, options.cross_mounts)
         self._leftovers = Leftovers(index)
         self._versions = Versions(options.keep_versions_ns, options.keep_versions_bytes)
+        self._look: FirstLook | None = None
+        """A first look at the tree that has not come to its end."""
+        self._fresh = False
         self._shut: dict[TreePath, str] = {}
         """What was told of places where something is mounted, or was."""
         self._recovered = False
@@ -194,7 +198,7 @@ class TreeStore:
             scanner = Scanner(beneath, self._index, self._ignore, self.options.devices)
             if paths is None:
                 found = scanner.whole()
-                self.carried = sorted({one for system in beneath.systems for one in system.xattrs.lacking})
+                self._tell_carried(beneath)
                 self.unsettled, self.unreadable = found.unsettled, found.unreadable
                 self._versions.recount()
                 self._versions.thin(beneath, time.time_ns())
@@ -204,15 +208,46 @@ class TreeStore:
                 self.unsettled = (self.unsettled - paths) | found.unsettled
                 kept = {path: why for path, why in self.unreadable.items() if path not in paths}
                 self.unreadable = kept | found.unreadable
-            self.unreadable = {path: why for path, why in self.unreadable.items() if path not in self._shut}
-            self._shut = dict(self._mounts.troubles)
-            self.unreadable |= self._shut
             if any(seen.deleted for seen in found.observations):
                 self._guard.check()  # what vanished with its disk was not deleted
-            make_durable(found.observations, beneath)
-            self._seen.update(found.signatures)
-            self._index.set_signatures(found.refreshed)
-            return found.observations
+            return self._noted(found, beneath)
+
+    def look_on(self, anew: bool) -> tuple[list[Observation], bool]:
+        """Look at all of the tree: a portion at a time (``anew``: the first) where nothing is known of it yet.
+
+        What was found, parents first and durable, and whether there is more; each portion is to be persisted first.
+        """
+        with self._index_errors():
+            if anew:
+                self._look = None
+                self._fresh = not self._index.populated()
+        if self._look is None and not (anew and self._fresh):
+            return self.scan(None), False
+        with self._trusted() as beneath:
+            if self._look is None:
+                self._ignore.refresh(beneath)
+                self.unsettled, self.unreadable = set(), {}
+                self._look = FirstLook(beneath, self._index, self._ignore, self.options.devices)
+            found, more = self._look.portion(beneath)
+            self.unsettled |= found.unsettled
+            self.unreadable |= found.unreadable
+            if not more:
+                self._look = None
+                self._tell_carried(beneath)
+            return self._noted(found, beneath), more
+
+    def _noted(self, found: Findings, beneath: Beneath) -> list[Observation]:
+        """What was found, durable, with the signatures at hand for the entries that are made of it."""
+        self.unreadable = {path: why for path, why in self.unreadable.items() if path not in self._shut}
+        self._shut = dict(self._mounts.troubles)
+        self.unreadable |= self._shut
+        make_durable(found.observations, beneath)
+        self._seen.update(found.signatures)
+        self._index.set_signatures(found.refreshed)
+        return found.observations
+
+    def _tell_carried(self, beneath: Beneath) -> None:
+        self.carried = sorted({one for system in beneath.systems for one in system.xattrs.lacking})
 
     def persist(self, entries: Iterable[Entry], counter: int) -> None:
         """Write entries and the counter to the index, durably, with the signatures that the last scan saw."""

@@ -153,6 +153,13 @@ class ReadChunks:
 
 
 @dataclass(frozen=True, slots=True)
+class LookOn:
+    """Tell of the next portion of the tree's first look: answered by Observed. What was told before is persisted."""
+
+    tree: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rescan:
     """Look at these paths again (None: the whole tree): answered by Observed."""
 
@@ -255,6 +262,7 @@ Effect: TypeAlias = (
     | Discard
     | ReadChunks
     | Rescan
+    | LookOn
     | Explain
     | RenewReplica
     | RememberIds
@@ -271,6 +279,7 @@ Effect: TypeAlias = (
 class Observed:
     """What a scan found different from the index; ``whole`` when all of the tree was looked at.
 
+    ``more``: the rest of a first look is told when LookOn asks for it.
     ``unreadable``: all that cannot be looked at now, whichever scan met it, and why.
     """
 
@@ -278,6 +287,7 @@ class Observed:
     observations: tuple[Observation, ...]
     whole: bool = False
     unreadable: Mapping[TreePath, str] = field(default_factory=dict)
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ from .api import (
     DiskEvent,
     Effect,
     Explained,
+    LookOn,
     NodeSettings,
     Observed,
     Persist,
@@ -279,6 +280,7 @@ class Node:
         held = shared.hold is not None
         shared.found.extend(self.holding.admit(shared, event, now))
         shared.looked |= event.whole
+        shared.more |= event.more
         self._version(shared, now)
         healed = shared.troubles.cannot_read(event.unreadable, now)
         shared.offer([path for path in healed if path in shared.tree], now)
@@ -294,6 +296,9 @@ class Node:
             self.ctx.emit(Persist(shared.name, tuple(made), shared.counter))
         if shared.looked and not shared.found:
             shared.scanned = True
+        if shared.more and not shared.found:
+            shared.more = False
+            self.ctx.emit(LookOn(shared.name))
         self._dirty_digests = True
 
     def submit(self, request: Request, now: int) -> None:

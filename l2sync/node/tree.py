@@ -65,6 +65,8 @@ class SharedTree:
     scanned: bool = False
     found: deque[Observation] = field(default_factory=deque)
     """What scans found and no version was made of yet: a million findings at once would keep the node from all else."""
+    more: bool = False
+    """A first look waits to be asked for what it finds next."""
     looked: bool = False
     """A scan of the whole tree has ended."""
     changed_at: int = 0

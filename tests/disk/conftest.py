@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from l2sync.disk import CommitResult, TreeOptions, TreeStore
-from l2sync.modtree import Chunk, Entry, Target, TreePath, to_entry
+from l2sync.modtree import Chunk, Entry, Observation, Target, TreePath, to_entry
 
 _numbers = itertools.count(1)
 
@@ -38,8 +38,12 @@ class Replica:
 
     def scan(self, *paths: bytes) -> list[Entry]:
         """Scan (no paths: all) and persist; the entries made."""
+        return self.take(self.store.scan([TreePath(path) for path in paths] if paths else None))
+
+    def take(self, observations: Iterable[Observation]) -> list[Entry]:
+        """Persist what was seen; the entries made."""
         made = []
-        for seen in self.store.scan([TreePath(path) for path in paths] if paths else None):
+        for seen in observations:
             self.counter += 1
             old = self.entries.get(seen.path)
             made.append(to_entry(seen, old, self.store.replica, self.counter, self.name))

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from l2sync.disk import reading
+from l2sync.disk import firstlook, reading
 from l2sync.disk.beneath import Beneath, System
 from l2sync.disk.chunker import Unsettled, hash_file
 from l2sync.disk.xattrs import Xattrs
@@ -183,3 +183,50 @@ def test_a_directory_that_is_gone_is_told_once(replica: Callable[..., Replica]) 
     (one.root / "d").rmdir()
     seen = one.store.scan([path(f"d/temporary{number}") for number in range(50)])
     assert sorted(one.path for one in seen) == [b"", b"d"]
+
+
+def portions(one: Replica) -> list[list[bytes]]:
+    """A first look at a tree, each portion persisted before the next; the paths that were found."""
+    found, anew, more = [], True, True
+    while more:
+        seen, more = one.store.look_on(anew)
+        one.take(seen)
+        found.append([each.path for each in seen])
+        anew = False
+    return found
+
+
+@pytest.fixture
+def small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(firstlook, "_PORTION", 5)
+
+
+@pytest.mark.usefixtures("small_portions")
+def test_a_first_look_comes_in_portions_and_finds_what_a_scan_finds(replica: Callable[..., Replica]) -> None:
+    one, other = replica("a"), replica("b")
+    for place in (one.root, other.root):
+        for number in range(20):
+            (place / f"d{number}/e").mkdir(parents=True)
+            (place / f"d{number}/e/f").write_text("text")
+            os.link(place / f"d{number}/e/f", place / f"d{number}/second")
+    found = portions(one)
+    other.scan()
+    assert len(found) > 3 and all(part == sorted(part) for part in found)
+    flat = [path for part in found for path in part]
+    assert len(flat) == len(set(flat)) and set(flat) == set(other.entries)
+    assert [e.link_group for e in one.entries.values()].count(b"") == 41, "links are found across portions"
+    assert one.scan() == [] and len(portions(one)) == 1, "known now, it is looked at in one go"
+
+
+@pytest.mark.usefixtures("small_portions")
+def test_a_first_look_that_is_cut_short_is_ended_by_a_scan(replica: Callable[..., Replica]) -> None:
+    one = replica("a")
+    for number in range(20):
+        (one.root / f"d{number}").mkdir()
+        (one.root / f"d{number}/f").write_text("text")
+    seen, more = one.store.look_on(True)
+    assert more
+    one.take(seen)
+    one.reopen()
+    rest = one.scan()
+    assert len(seen) + len(rest) == 41 and {e.path for e in rest}.isdisjoint(each.path for each in seen)

@@ -31,7 +31,13 @@ class RealDisk:
 
     def scan(self, paths: tuple[TreePath, ...] | None) -> api.Observed:
         """Whatever differs from the index."""
-        return api.Observed(_NAME, tuple(self._store.scan(paths)), paths is None, dict(self._store.unreadable))
+        if paths is None:
+            return self._look_on(anew=True)
+        return api.Observed(_NAME, tuple(self._store.scan(paths)), False, dict(self._store.unreadable))
+
+    def _look_on(self, anew: bool) -> api.Observed:
+        found, more = self._store.look_on(anew)
+        return api.Observed(_NAME, tuple(found), not more, dict(self._store.unreadable), more)
 
     def handle(self, request: object) -> object | None:
         """Carry out one request; returns the event that answers it."""
@@ -45,6 +51,8 @@ class RealDisk:
                 store.forget(paths)
             case api.Rescan(_, paths):
                 return self.scan(paths)
+            case api.LookOn():
+                return self._look_on(anew=False)
             case api.Prepare(_, key, entries, chunks):
                 prepared = store.prepare(key, entries, list(chunks))
                 return api.Prepared(_NAME, key, tuple(prepared.missing), dict(prepared.failed))
