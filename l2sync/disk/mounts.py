@@ -221,9 +221,10 @@ class Mounts:
         closed: dict[TreePath, str],
         troubles: dict[TreePath, str],
     ) -> None:
+        self.troubles = {path: why.replace(":PATH`", f":{_text(path)}`") for path, why in troubles.items()}
+        closed |= self.troubles
         beneath.attach(tops, closed)
         self._systems = {path: self._systems[path] for path in tops}
-        self.troubles = {path: why.replace(":PATH`", f":{_text(path)}`") for path, why in troubles.items()}
         before, self.view = self.view, View({path: system.device for path, system in tops.items()}, closed)
         self._news |= before != self.view
 

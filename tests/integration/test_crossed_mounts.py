@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -38,7 +39,8 @@ def inside(agent: Agent, *words: str | Path) -> None:
 
 
 def told(agent: Agent) -> str:
-    return " ".join(map(str, (agent.status() or {}).get("reasons", ()))) + agent.ask("status").stdout
+    """All that its status says; in JSON, as the table for people breaks lines."""
+    return json.dumps(agent.status())
 
 
 def test_a_mounted_file_system_is_in_sync_and_what_goes_with_it_is_not_deleted(
