@@ -29,20 +29,28 @@ _BATCH = 256
 _BUSY = 3
 _GATHER = 2_000_000
 _GATHER_MOST = 16_000_000
-"""ns for which frames may gather while data streams, and as many as come fast: see `_pause`."""
+"""ns for which frames may gather while data streams, and as many as come fast: see `_Flow`."""
 _STREAM = 16
 """Frames at a waking that are a large file's; fewer may be a small change's, for which somebody waits."""
 _GATHER_FRAMES = 144
 """Frames that are worth a waking."""
+_SLOWER = 0.8
 _SLOW = (api.Persist, api.RememberIds, api.RememberBans, api.RenewReplica)
 """Effects that are waited for."""
 
 
-def _pause(frames: int, since: int) -> int:
-    """ns after which enough frames wait, if they go on to come as fast as these, which came within ``since`` ns."""
-    if frames < _STREAM:
-        return _GATHER
-    return min(max(since * _GATHER_FRAMES // frames, _GATHER), _GATHER_MOST)
+class _Flow:
+    """How fast frames come. A lull in a fast stream tells nothing yet: the sender may wait for our report."""
+
+    def __init__(self) -> None:
+        self._rate = 0.0
+
+    def pause(self, frames: int, since: int) -> int:
+        """ns after which enough frames wait, when so many came within ``since`` ns."""
+        self._rate = max(frames / max(since, 1), self._rate * _SLOWER)
+        if frames < _STREAM:
+            return _GATHER
+        return min(max(int(_GATHER_FRAMES / self._rate), _GATHER), _GATHER_MOST)
 
 
 class Conductor(Protocol):
@@ -171,7 +179,7 @@ class Driver:
     # Frames in
 
     async def _read(self) -> None:
-        before = self._clock()
+        before, flow = self._clock(), _Flow()
         while True:
             try:
                 batch = self.link.receive(_BATCH)
@@ -186,7 +194,7 @@ class Driver:
             self._act()
             if _BUSY <= len(batch) < _BATCH:
                 # Data is streaming: each waking costs more than a frame, so let some gather, unless more wait already.
-                await trio.sleep(_pause(len(batch), now - before) / 1e9)
+                await trio.sleep(flow.pause(len(batch), now - before) / 1e9)
             else:
                 await trio.lowlevel.checkpoint()
             before = now

@@ -14,6 +14,7 @@ from .coding import BadGeneration, restore, unpack_records
 
 MS = 1_000_000
 _REPORT_AGAIN = 250 * MS
+_REPORT_BYTES = 768 << 10
 _MOST_OPEN = 128
 _MOST_LACKS = 300
 _ALL = 255
@@ -45,6 +46,7 @@ class Assembler:
         self.batch = batch
         self.cadence = cadence
         self._reported_at = 0
+        self._unreported = 0
         self.suppressed = 0
         """Reports that another's made needless."""
         self._table = table
@@ -83,7 +85,11 @@ class Assembler:
             return found
         self._symbols += len(run)
         self.last_data = now
-        if self._report_at is None or self._report_at > now + self._latest:
+        self._unreported += len(run) * len(run[-1][-1])
+        if self._unreported >= _REPORT_BYTES and not self.cadence.shared:
+            # The sender's window is a few times this: a fast one would stand still until the time is up.
+            self._report_at = now
+        elif self._report_at is None or self._report_at > now + self._latest:
             self._report_at = now + self.cadence.report_wait()
             self._reported_at = self._reported_at or now
         current, size, symbols = -1, 0, None
@@ -181,6 +187,7 @@ class Assembler:
         lacks = self._lacks()
         self._report_at = now + _REPORT_AGAIN + self.cadence.want_wait() if lacks else None
         self._reported_at = now
+        self._unreported = 0
         return Repair(self.batch, self._last_serial, self._symbols & 0xFFFFFFFF, tuple(lacks))
 
     def overhear(self, report: Repair, now: int) -> None:

@@ -368,3 +368,14 @@ def test_who_asks_late_gets_a_chunk_of_which_a_part_is_not_kept_any_more() -> No
             serial += 1
         now += 50 * MS
     assert late.complete
+
+
+def test_a_receiver_reports_sooner_when_much_comes() -> None:
+    table, _ = batch(bytes(1_000_000))
+    receiver = Assembler(1, table, range(len(table)))
+    run = [(serial, 0, 192, serial, bytes(8000)) for serial in range(90)]
+    receiver.feed(run, SECOND)
+    assert receiver.report(SECOND) is None
+    receiver.feed([(serial, 0, 192, serial, bytes(8000)) for serial in range(90, 100)], SECOND + MS)
+    report = receiver.report(SECOND + MS)
+    assert report is not None and report.symbols == 100
