@@ -1,7 +1,8 @@
 """A file's content as chunks, each named by its BLAKE3 hash: of equal length, or cut around a change as before it.
 
 What is put into a file, or taken out, moves all that follows: there the cuts of the version before are tried from the
-file's end too, so that only what lies between is new.
+file's end too, so that only what lies between is new. That is cut by its content: the next time the file becomes longer
+or shorter, in however many places, the cuts are found again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from blake3 import blake3
 from l2sync.modtree import CHUNK_RECORD, Chunk, Kind, Observation, pack_chunks, zeros_hash
 
 from .beneath import is_regular
+from .content import Range, cut_by_content
 from .holes import Holes
 from .look import signature
 from .moments import wait_for_the_tick
@@ -23,6 +25,8 @@ from .xattrs import Attributes, Xattrs
 
 SMALLEST = 128 << 10
 MOST_CHUNKS = 8192
+_BY_CONTENT = 8
+"""What changed is cut by its content from so many chunks' lengths on; what is shorter is cheap to send again."""
 _MOST_CUTS = 4 * MOST_CHUNKS
 """A file that was cut into more, by many changes, is cut anew."""
 
@@ -52,10 +56,18 @@ def chunk_size(size: int, before: Observation | None = None) -> int:
     while best * MOST_CHUNKS < size:
         best *= 2
     if before is not None and before.kind is Kind.FILE and len(before.chunks) > CHUNK_RECORD:
-        kept = max(chunk.length for chunk in before.chunk_list())
-        if kept >= SMALLEST and best <= kept * 2 and kept <= best * 16:
+        kept = _length_of(before.chunk_list())
+        if best <= kept * 2 and kept <= best * 16:
             return kept
     return best
+
+
+def _length_of(chunks: list[Chunk]) -> int:
+    """The chunk length that these were cut with: by content, none may have reached it."""
+    longest, length = max(chunk.length for chunk in chunks), SMALLEST
+    while length < longest:
+        length *= 2
+    return length
 
 
 class Cutter:
@@ -94,7 +106,18 @@ class Cutter:
             behind += before[-tail].length
             tail -= 1
         kept = before[len(before) - tail :]
-        return pack_chunks(before[:head]) + self.equally(start, behind, length) + pack_chunks(kept)
+        between = self.by_content if behind - start >= _BY_CONTENT * length else self.equally
+        return pack_chunks(before[:head]) + between(start, behind, length) + pack_chunks(kept)
+
+    def by_content(self, start: int, end: int, length: int) -> bytes:
+        """The records of chunks of at most this length, cut where the content says, from an offset to another."""
+        records, at = [], start
+        for data in cut_by_content(Range(self._fd, start, end), length):
+            records.append(self._recorded(blake3(data).digest(), len(data)))
+            at += len(data)
+        if at != end:
+            raise Unsettled
+        return b"".join(records)
 
     def _same(self, chunks: list[Chunk], at: int, limit: int) -> tuple[int, int]:
         """How many of the chunks still follow each other from ``at`` towards ``limit``, and where they end."""
@@ -117,6 +140,9 @@ class Cutter:
             if len(data) != length:
                 data = _rest(self._fd, data, length, offset)
             digest = blake3(data).digest()
+        return self._recorded(digest, length)
+
+    def _recorded(self, digest: bytes, length: int) -> bytes:
         if signature(os.fstat(self._fd)) != self._wanted:
             raise Unsettled
         return digest + length.to_bytes(4, "big")
@@ -130,7 +156,7 @@ def cut(fd: int, status: os.stat_result, before: Observation | None) -> bytes:
     if before is None or before.kind is not Kind.FILE or len(before.chunks) <= CHUNK_RECORD:
         return cutter.equally(0, size, length)
     known = before.chunk_list()
-    if length != max(chunk.length for chunk in known) or len(known) > _MOST_CUTS:
+    if length != _length_of(known) or len(known) > _MOST_CUTS:
         return cutter.equally(0, size, length)
     if size == before.size:
         return cutter.by(0, [chunk.length for chunk in known])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from random import Random
 
@@ -13,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from l2sync.disk import chunker
-from l2sync.disk.chunker import cut
+from l2sync.disk.chunker import Unsettled, cut
 from l2sync.modtree import Kind, Observation, TreePath, unpack_chunks
 
-LENGTH = 1000
+LENGTH = 1024
 
 
 @pytest.fixture(autouse=True)
@@ -107,3 +108,50 @@ def test_what_may_be_a_version_is_read_with_its_cuts(tmp_path: Path) -> None:
     finally:
         os.close(directory)
     assert read.chunks == second.chunks
+
+
+def changed(data: bytes, places: int, rng: Random) -> bytes:
+    """With a few bytes put in, in as many places, evenly spread."""
+    part = len(data) // (places + 1)
+    pieces = [data[number * part : (number + 1) * part] for number in range(places)]
+    return b"".join(piece + rng.randbytes(7) for piece in pieces) + data[places * part :]
+
+
+@pytest.mark.parametrize("places", [2, 3, 5])
+def test_a_file_that_changes_its_length_in_several_places_again_sends_little(tmp_path: Path, places: int) -> None:
+    pytest.importorskip("pyfastcdc")
+    rng = Random(places)
+    data = rng.randbytes(400_000)
+    first = look(tmp_path / "f", data)
+    data = changed(data, 9, rng)
+    second = look(tmp_path / "f", data, first)
+    for _ in range(3):
+        data = changed(data, places, rng)
+        third = look(tmp_path / "f", data, second)
+        assert fresh(third, second) <= 5 * LENGTH * places
+        second = third
+    assert len(second.chunk_list()) <= 4 * len(data) // LENGTH
+
+
+def test_without_the_library_a_changed_file_is_cut_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyfastcdc", None)
+    rng = Random(1)
+    before = look(tmp_path / "f", rng.randbytes(100_000))
+    look(tmp_path / "f", rng.randbytes(90_000), before)
+
+
+def test_a_file_that_shrinks_while_it_is_cut_by_content_is_no_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = Random(1)
+    before = look(tmp_path / "f", rng.randbytes(100_000))
+    (tmp_path / "f").write_bytes(rng.randbytes(90_000))
+    fd = os.open(tmp_path / "f", os.O_RDONLY)
+    status = os.fstat(fd)
+    os.truncate(tmp_path / "f", 50_000)
+    monkeypatch.setattr(chunker, "signature", lambda status: b"")
+    with pytest.raises(Unsettled):
+        cut(fd, status, before)
+    os.close(fd)

@@ -19,7 +19,13 @@ from l2sync.disk import TreeOptions
 from tests.disk.conftest import Replica
 
 T = TypeVar("T")
-CHANGES = {"1 kB overwritten": (1, False), "1 kB inserted": (1, True), "3 times 1 kB inserted": (3, True)}
+CHANGES = {
+    "1 kB overwritten": (1, False),
+    "1 kB inserted": (1, True),
+    "3 times 1 kB inserted": (3, True),
+    "3 times 1 kB inserted again": (3, True),
+    "2 times 1 kB inserted": (2, True),
+}
 
 
 def step(label: str, megabytes: int, work: Callable[[], T]) -> T:
