@@ -439,19 +439,8 @@ class Node:
                     self.ctx.notify("ban", "warning", reason=text)
             case Misbehaved(peer, name, reason, count):
                 self.ctx.notify("peer_misbehaves", "warning", peer=name, id=peer, reason=reason, count=count)
-            case WayChanged(before, way, text):
-                self.ctx.notify(
-                    "way_changed", "warning", before=before.value, now=way.value, reason=text or "it works again"
-                )
-            case FrameSizeChanged(before, size, limited_by):
-                limits = self.cluster.sizes.limits()
-                self.ctx.notify(
-                    "frame_size_changed",
-                    "warning" if limits else "info",
-                    before=before,
-                    now=size,
-                    reason="; ".join(limits) or (f"{limited_by} is new" if limited_by else "all can take it"),
-                )
+            case WayChanged() | FrameSizeChanged():
+                self.telling.segment_changed(event)
             case Warned(text):
                 self.ctx.notify("cluster_warning", "warning", reason=text)
             case _:

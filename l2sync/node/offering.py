@@ -123,7 +123,7 @@ class Offering:
         batch = self.batches.get(report.batch)
         # A report that was overtaken by its sender's own done would have it served again.
         if batch is not None and batch.audience.get(peer) not in (Progress.STAGED, Progress.COMMITTED):
-            batch.heard[peer] = now
+            batch.reports(peer, now)
             self.pacer.on_report(peer, report, now)
             batch.broadcaster.repair(peer, report, now)
 

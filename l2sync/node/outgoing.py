@@ -59,6 +59,12 @@ class Outgoing:
         self.heard[peer] = now
         self.broadcaster.want(peer, cut, now)
 
+    def reports(self, peer: int, now: int) -> None:
+        """A receiver says how it gets on: it takes what others asked for, and need not ask."""
+        self.heard[peer] = now
+        if self.audience.get(peer) is Progress.TOLD:
+            self.audience[peer] = Progress.WANTING
+
     def done(self, peer: int, stage: Stage, now: int) -> None:
         """A receiver has staged or committed the batch."""
         self.heard[peer] = now

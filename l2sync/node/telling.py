@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from l2sync import __version__
-from l2sync.cluster import Peer, PeerState
+from l2sync.cluster import FrameSizeChanged, Peer, PeerState, WayChanged
 from l2sync.frames import NOID, OVERHEAD
 from l2sync.modtree import ROOT, TreePath, covers
 
@@ -68,6 +68,17 @@ class Telling:
         hub = self.ctx.cluster.hub
         suspects = (*self.ctx.cluster.reach.suspicions.values(), *self.ctx.cluster.sizes.limits())
         return SegmentInfo(hub.way.value, hub.room + OVERHEAD, suspects)
+
+    def segment_changed(self, event: WayChanged | FrameSizeChanged) -> None:
+        """Log that frames for all go another way, or have another size."""
+        if isinstance(event, WayChanged):
+            why = event.text or "it works again"
+            self.ctx.notify("way_changed", "warning", before=event.before.value, now=event.now.value, reason=why)
+            return
+        limits = self.ctx.cluster.sizes.limits()
+        why = "; ".join(limits) or (f"{event.limited_by} is new" if event.limited_by else "all can take it")
+        level = "warning" if limits else "info"
+        self.ctx.notify("frame_size_changed", level, before=event.before, now=event.now, reason=why)
 
     def _reasons(self, refused: str | None) -> list[str]:
         if refused is not None:
