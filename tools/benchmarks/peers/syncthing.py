@@ -1,4 +1,4 @@
-"""syncthing on every host, all sharing the folder, each with the static addresses of all others."""
+"""syncthing on every host, all sharing the folder, each pair connected by static addresses."""
 
 from __future__ import annotations
 
@@ -28,6 +28,15 @@ _OPTIONS = {
     "reconnectionIntervalS": "5",
 }
 _OFFLINE = {"STNOUPGRADE": "1", "STNODEFAULTFOLDER": "1", "STNORESTART": "1", "no_proxy": "*"}
+
+
+def _address(host: Host, other: Host) -> str:
+    """Where ``host`` finds the other: of two, one dials.
+
+    Both dial from the port that they listen on. Nine that start together dial each other at the same moment, which TCP
+    makes one connection of; both are then TLS clients, time out after 20 s, and try again, together.
+    """
+    return f"tcp://{other.address}:22000" if other.number < host.number else "dynamic"
 
 
 class Syncthing(Watcher):
@@ -68,7 +77,7 @@ class Syncthing(Watcher):
         )
         devices = "".join(
             f'<device id="{names[other.number]}" name="host{other.number}" compression="metadata">'
-            f"<address>tcp://{other.address}:22000</address></device>"
+            f"<address>{_address(host, other)}</address></device>"
             for other in self.hosts
         )
         options = {**_OPTIONS, "listenAddress": f"tcp://{host.address}:22000"}
