@@ -133,12 +133,17 @@ def readable(watcher: Watcher) -> bool:
     return bool(select.select([watcher], [], [], 0)[0])
 
 
+def nothing_to_hear(watcher: Watcher) -> bool:
+    """Also where something happens elsewhere on the file system, of which fanotify hears as well."""
+    return not readable(watcher) or not watcher.read().paths
+
+
 def test_the_event_loop_hears_of_events_until_they_are_read(watcher: Watcher, root: Path) -> None:
-    assert not readable(watcher)
+    assert nothing_to_hear(watcher)
     (root / "f").touch()
     assert readable(watcher)
-    watcher.read()
-    assert not readable(watcher)
+    assert watcher.read().paths
+    assert nothing_to_hear(watcher)
 
 
 def test_directories_no_longer_ignored_are_watched_and_others_no_more(
