@@ -49,6 +49,7 @@ KINDS = {
     23: "tally",
     24: "chain",
     25: "part",
+    26: "roll",
 }
 
 

@@ -24,8 +24,10 @@ from l2sync.frames import (
     Probe,
     Probed,
     Register,
+    Registration,
     Rej,
     RemoteError,
+    Roll,
     Tally,
     TreeState,
     Welcome,
@@ -222,6 +224,8 @@ class Cluster:
             self.membership.rej(Rej.parse(body), now)
         elif kind == Kind.DIE:
             self.membership.die(header, Die.parse(body), now)
+        elif kind == Kind.ROLL:
+            self._handle_roll(peer, header, Roll.parse(body), now, source)
         elif kind == Kind.ACK:
             self._handle_ack(peer, header, Ack.parse(body), now, source)
         elif peer is None or peer.state is not PeerState.ONLINE:
@@ -236,13 +240,21 @@ class Cluster:
     def _handle_ack(self, peer: Peer | None, header: Header, ack: Ack, now: int, source: bytes | None) -> None:
         if ack.session != self.hub.session:
             return
-        self.membership.registered(peer, header, ack, now, source)
+        self.membership.registered(peer, header, ack.registration, now, source)
         peer = self.hub.sessions.get(header.session)
         if peer is None:
             return
         peer.told = max(peer.told, ack.stream)
         if any(parcel.to is None for parcel in self.messenger.acknowledged(peer, ack, now)):
             self.claims.answered(peer)
+
+    def _handle_roll(self, peer: Peer | None, header: Header, roll: Roll, now: int, source: bytes | None) -> None:
+        base = next((base for base, echo in roll.enrolled if echo == self.hub.nonce), None)
+        if base is not None:
+            self.membership.registered(peer, header, Registration(base, self.hub.nonce), now, source)
+        peer = self.hub.sessions.get(header.session)
+        if peer is not None:
+            peer.told = max(peer.told, roll.stream)
 
     def _handle_ping(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
         self.membership.ping(peer, Ping.parse(body), now)

@@ -8,7 +8,6 @@ from enum import Enum, auto
 
 from l2sync.frames import (
     NOID,
-    Ack,
     Bye,
     Die,
     DieReason,
@@ -20,6 +19,7 @@ from l2sync.frames import (
     Newcomer,
     Ping,
     Register,
+    Registration,
     Rej,
     RejReason,
     TreeState,
@@ -27,13 +27,15 @@ from l2sync.frames import (
 )
 
 from .acks import ReplayWindow, RoundTrip
+from .crowd import RollCall, filled
 from .hub import Hub, Joined, Peer, PeerOffline, PeerOnline, PeerPinged, PeerState, Refused, Warned
 from .messenger import Messenger
 from .streams import InStream
 
 _UNKNOWN = bytes(8)
-_ECHOES_PER_FRAME = 60
-_NEWCOMERS_PER_FRAME = 20
+_WELCOME_HEAD, _NEWCOMER, _SPAN = 16, 20, 4
+_REGISTER_HEAD, _ECHO = 24, 16
+_PING_SOON = 20_000_000
 _MOST_REFUSED = 256
 _MOST_KEYS = 16
 
@@ -78,6 +80,7 @@ class Membership:
     def __init__(self, hub: Hub, messenger: Messenger) -> None:
         self.hub = hub
         self.messenger = messenger
+        self.roll = RollCall(hub)
         self.state = SelfState.IDLE
         self.trees: tuple[TreeState, ...] = ()
         self.mtu = 0
@@ -96,6 +99,8 @@ class Membership:
         self._hello_at: int | None = None
         self._welcome_at: int | None = None
         self._register_at: int | None = None
+        self._told_at: dict[int, int] = {}
+        """When our register last named a session that owes us an answer (ns)."""
         self._registering_since = 0
         self._ping_at: int | None = None
         self._pinged_last = -(1 << 60)
@@ -195,10 +200,14 @@ class Membership:
             return
         candidate.waiting = True
         if self._welcome_at is None:
-            self._welcome_at = now + self._gather()
+            self._welcome_at = now + self._gather(now)
 
-    def _gather(self) -> int:
-        return self.hub.rng.randrange(self.hub.settings.gather_min, self.hub.settings.gather_max)
+    def _gather(self, now: int) -> int:
+        return self.roll.gather(now, self._newcomers())
+
+    def _newcomers(self) -> int:
+        """How many we have yet to place, or to be placed by."""
+        return len(self._candidates) + len(self.hub.unanswered)
 
     def challenge(self, session: int, now: int, address: bytes | None) -> None:
         """A frame of a session that cannot be placed: have its node register here."""
@@ -213,11 +222,12 @@ class Membership:
         waiting = [(s, c) for s, c in self._candidates.items() if c.waiting]
         if len(waiting) > self.hub.settings.most_newcomers:
             del waiting[self.hub.settings.most_newcomers :]
-            self._welcome_at = now + self._gather()
+            self._welcome_at = now + self._gather(now)
         taken = _ranges({self.hub.id, *self.hub.peers, *self.hub.registry.values()})
-        for at in range(0, len(waiting), _NEWCOMERS_PER_FRAME):
+        room = self.hub.room - _WELCOME_HEAD - len(self.hub.name.encode()) - _SPAN * len(taken)
+        for run in filled(waiting, lambda one: _NEWCOMER + len(one[1].name.encode()), room):
             newcomers = []
-            for session, candidate in waiting[at : at + _NEWCOMERS_PER_FRAME]:
+            for session, candidate in run:
                 candidate.waiting, candidate.welcomed = False, now
                 old = self.hub.registry.get(candidate.name, NOID) if candidate.name else NOID
                 newcomers.append(Newcomer(session, candidate.name or "?", old, candidate.nonce or _UNKNOWN))
@@ -246,8 +256,9 @@ class Membership:
             if self.active:
                 self.hub.unanswered.add(header.session)
                 self._registering_since = now
-                if self._register_at is None:
-                    self._register_at = now + self._gather()
+                self._told_at.pop(header.session, None)
+                if self._register_at is None or self._register_at > now + self.roll.longest(now, self._newcomers()):
+                    self._register_at = now + self._gather(now)
 
     def _place(self, header: Header, name: str, nonce: bytes, now: int, address: bytes | None) -> Peer | None:
         """Enter a session that has echoed our nonce; None where its id is another living peer's."""
@@ -322,19 +333,23 @@ class Membership:
         self._settle(now)
 
     def _send_register(self, now: int) -> None:
-        owed = [(s, n) for s, n in self._echoes.items() if s in self.hub.unanswered]
-        base = self.hub.broadcast_next
-        for at in range(0, max(len(owed), 1), _ECHOES_PER_FRAME):
-            echoes = tuple(Echo(s, n) for s, n in owed[at : at + _ECHOES_PER_FRAME])
-            self.hub.emit(Kind.REGISTER, Register(self.hub.name, self.hub.nonce, base, echoes).pack())
-        self._register_at = now + self.hub.settings.register_interval if owed else None
+        """Tell whoever owes an answer, and was not told just before; nobody, if none does, for all to hear of us."""
+        unanswered, base = self.hub.unanswered, self.hub.broadcast_next
+        interval = self.hub.settings.register_interval * self.roll.slowness(now, len(unanswered))
+        self._told_at = {s: at for s, at in self._told_at.items() if s in unanswered and at + interval > now}
+        echoes = [Echo(s, n) for s, n in self._echoes.items() if s in unanswered and s not in self._told_at]
+        room = self.hub.room - _REGISTER_HEAD - len(self.hub.name.encode())
+        for run in filled(echoes, lambda _: _ECHO, room) if echoes or unanswered else [[]]:
+            self.hub.emit(Kind.REGISTER, Register(self.hub.name, self.hub.nonce, base, tuple(run)).pack())
+        self._told_at |= dict.fromkeys((echo.session for echo in echoes), now)
+        self._register_at = min(self._told_at.values(), default=now) + interval if unanswered else None
 
     def _settle(self, now: int) -> None:
         if self.state is SelfState.REGISTERING and not self.hub.unanswered:
             self._go(SelfState.MEMBER)
             self.hub.remember(self.hub.name, self.hub.id)
             self.hub.events.append(Joined(self.hub.id))
-            self._ping_at = now
+            self._ping_at = now if self._newcomers() < self.hub.settings.crowd else self._ping_soon(now)
 
     def register(self, header: Header, message: Register, now: int, address: bytes | None) -> None:
         """A node takes an id, and proves to those it names that it is alive."""
@@ -363,7 +378,10 @@ class Membership:
         if peer.state is not PeerState.ONLINE:
             self._online(peer, message.base, now)
         peer.confirm = True
-        self.messenger.owe_ack(peer, header.serial, Kind.REGISTER, now)
+        if len(self._candidates) + len(self.hub.sessions) > self.hub.settings.crowd:
+            self.roll.add(peer, now, self._newcomers())
+        else:
+            self.messenger.owe_ack(peer, header.serial, Kind.REGISTER, now)
 
     def _may_take(self, header: Header, message: Register, now: int) -> bool:
         """Whether the id is free for this session; the fixed rule decides between two that want one."""
@@ -439,12 +457,11 @@ class Membership:
             self.hub.id = NOID
             self._tries, self._hello_at = 0, now
 
-    def registered(self, peer: Peer | None, header: Header, ack: Ack, now: int, address: bytes | None) -> None:
-        """An ack that answers our register: from ``base`` on, that node's broadcast stream is owed to us."""
-        registration = ack.registration
-        if registration is None or registration.echo != self.hub.nonce or ack.session != self.hub.session:
-            return
-        if header.session in self.hub.retired:
+    def registered(
+        self, peer: Peer | None, header: Header, told: Registration | None, now: int, address: bytes | None
+    ) -> None:
+        """An answer to our register: from ``base`` on, that node's broadcast stream is owed to us."""
+        if told is None or told.echo != self.hub.nonce or header.session in self.hub.retired:
             return
         if peer is None and header.session in self._names:
             nonce = self._echoes[header.session]
@@ -454,11 +471,11 @@ class Membership:
         doubted = self.doubts(peer)
         self.hub.unanswered.discard(header.session)
         if peer.state is not PeerState.ONLINE:
-            self._online(peer, registration.base, now)
+            self._online(peer, told.base, now)
             self.messenger.tell_base(peer, now)
-        elif peer.broadcast_in is not None and peer.broadcast_in.jump(registration.base):
+        elif peer.broadcast_in is not None and peer.broadcast_in.jump(told.base):
             self.offline(peer, "its stream has a gap", now)
-            self._online(peer, registration.base, now)
+            self._online(peer, told.base, now)
             self.messenger.tell_base(peer, now)
         elif doubted:
             self.on_meet(peer, now)
@@ -508,7 +525,12 @@ class Membership:
         self.messenger.meet(peer)
         self.hub.events.append(PeerOnline(peer.id))
         self.on_meet(peer, now)
-        self._ping_at = now if self._ping_at is None else min(self._ping_at, now + 20_000_000)
+        self._ping_at = now if self._ping_at is None else min(self._ping_at, self._ping_soon(now))
+
+    def _ping_soon(self, now: int) -> int:
+        """When to tell of ourselves those whom we just met, and those who come right after."""
+        many = len(self.hub.sessions) + self._newcomers()
+        return max(now, self._pinged_last) + _PING_SOON * (1 + many // self.hub.settings.crowd)
 
     def offline(self, peer: Peer, reason: str, now: int) -> None:
         """Settle a peer's debts, release its locks, tell."""
@@ -570,8 +592,12 @@ class Membership:
             self._say_hello(now)
         if self._welcome_at is not None and self._welcome_at <= now and self.active:
             self._send_welcomes(now)
+        for peer in self.roll.answer(now) if self.active else ():
+            self.messenger.confirm(peer, now)
         if self._register_at is not None and self._register_at <= now and self.active:
-            if now - self._registering_since > self.hub.settings.register_timeout:
+            if not self.hub.unanswered:
+                self._register_at = None
+            elif now - self._registering_since > self.hub.settings.register_timeout:
                 self._give_up_on_unanswered(now)
             else:
                 self._send_register(now)
@@ -612,7 +638,7 @@ class Membership:
         if self.state is SelfState.HELLO:
             times.append(self._hello_at)
         if self.active:
-            times += [self._welcome_at, self._register_at, self._check_at, self._ping_at]
+            times += [self._welcome_at, self.roll.due, self._register_at, self._check_at, self._ping_at]
         return min((t for t in times if t is not None), default=None)
 
 

@@ -189,6 +189,11 @@ class Messenger:
         peer.ack_at = due if peer.ack_at is None else min(peer.ack_at, due)
         self._ack_due[peer.session] = peer
 
+    def confirm(self, peer: Peer, now: int) -> None:
+        """Answer a peer's register now, with what else is to be answered."""
+        self._ack_due.pop(peer.session, None)
+        self._send_ack(peer, now)
+
     def hurry(self, peer: Peer, now: int) -> None:
         """What is owed to this peer is to be answered at once."""
         if peer.ack_at is not None:

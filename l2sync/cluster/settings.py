@@ -17,6 +17,9 @@ class ClusterSettings:
     gather_min: int = 5 * MS
     gather_max: int = 30 * MS
     """Welcomes and registers wait a random time between these, so that one frame serves many."""
+    crowd: int = 16
+    """More nodes than these are a crowd: registers are answered together, and the more are new, the longer it is waited
+    for yet more."""
     challenge_interval: int = 200 * MS
     register_interval: int = 100 * MS
     register_timeout: int = 5 * SECOND

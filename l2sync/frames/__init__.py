@@ -48,6 +48,7 @@ from .membership import (
     Registration,
     Rej,
     RejReason,
+    Roll,
     TreeState,
     Welcome,
 )
@@ -148,6 +149,7 @@ __all__ = [
     "RemoteError",
     "Repair",
     "Report",
+    "Roll",
     "Stage",
     "Standing",
     "StreamPrefix",

@@ -52,6 +52,7 @@ class Kind(IntEnum):
     TALLY = 23
     CHAIN = 24
     PART = 25
+    ROLL = 26
 
 
 HEADER = Struct(

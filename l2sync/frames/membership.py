@@ -125,6 +125,28 @@ class Registration(Message):
     echo: bytes
 
 
+@declared(
+    Record(
+        "stream" / Int48ub * "place of the next message in the sender's broadcast stream",
+        "enrolled"
+        / Listed(
+            Row(
+                "base" / Int48ub * "from this place of that stream on, messages are owed to the registered",
+                "echo" / Nonce * "the registered node's nonce",
+            )
+        )
+        * "whose registers this answers: who finds its nonce",
+    )
+)
+@dataclass(frozen=True, slots=True)
+class Roll(Message):
+    """Answers many registers at once, as an ack with a registration answers one."""
+
+    KIND: ClassVar = Kind.ROLL
+    stream: int
+    enrolled: tuple[tuple[int, bytes], ...]
+
+
 _ACK_HEAD = struct.Struct(">QH")
 _ACK_TAIL = struct.Struct(">IHIB")
 

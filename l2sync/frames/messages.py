@@ -5,7 +5,7 @@ from .decision import Decision
 from .errors import RemoteError
 from .header import Kind
 from .inquiry import Query, Report
-from .membership import Ack, Ban, Base, Bye, Die, Hello, Ping, Register, Rej, Welcome
+from .membership import Ack, Ban, Base, Bye, Die, Hello, Ping, Register, Rej, Roll, Welcome
 from .reach import Chain, Part, Probe, Probed, Tally
 from .updtree import Updtree
 
@@ -35,6 +35,7 @@ AnyBody = (
     | Tally
     | Chain
     | Part
+    | Roll
 )
 
 MESSAGES: dict[Kind, type[AnyBody]] = {
@@ -63,6 +64,7 @@ MESSAGES: dict[Kind, type[AnyBody]] = {
     Kind.TALLY: Tally,
     Kind.CHAIN: Chain,
     Kind.PART: Part,
+    Kind.ROLL: Roll,
 }
 
 

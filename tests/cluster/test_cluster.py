@@ -18,6 +18,8 @@ SECOND = 1_000_000_000
 class Segment:
     """Clusters in simulated time; what each was told is kept in ``told``."""
 
+    room = 400
+
     def __init__(self, count: int, seed: int = 1, loss: float = 0.0, double: float = 0.0, jitter: int = 0) -> None:
         self.rng, self.loss, self.double, self.jitter = Random(seed), loss, double, jitter
         self.now, self._order = SECOND, 0
@@ -35,7 +37,7 @@ class Segment:
             name=name,
             session=self.rng.getrandbits(64),
             nonce=self.rng.randbytes(8),
-            room=400,
+            room=self.room,
             registry={},
             rng=Random(self.rng.getrandbits(32)),
         )

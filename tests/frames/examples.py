@@ -102,6 +102,7 @@ MESSAGES: dict[Kind, frames.AnyBody] = {
     Kind.TALLY: frames.Tally(3, 4000, 1500, 24, 2, 23),
     Kind.CHAIN: frames.Chain(6),
     Kind.PART: frames.Part(int(Kind.DATA), 4321, 0, 2, b"the first half"),
+    Kind.ROLL: frames.Roll(26, ((26, NONCE), (20, bytes(range(8))))),
     Kind.DONE: frames.Done(9, frames.Stage.COMMITTED, ((b"html/img", "no space left on device"),)),
 }
 

@@ -101,6 +101,7 @@ bodies = st.one_of(
         tuples_of(st.builds(frames.KnownKey, unsigned(8), exactly(4))),
     ),
     st.builds(frames.Base, unsigned(48)),
+    st.builds(frames.Roll, unsigned(48), tuples_of(st.tuples(unsigned(48), nonces))),
     st.builds(
         frames.Probe, unsigned(32), st.sampled_from(frames.Lane), st.sampled_from(frames.Asking), st.binary(max_size=40)
     ),
