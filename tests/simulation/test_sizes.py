@@ -109,7 +109,7 @@ def test_messages_on_their_way_arrive_in_parts_when_frames_have_to_shrink() -> N
 
 @pytest.mark.slow
 def test_many_nodes_are_probed_by_one_frame_and_answer_in_one() -> None:
-    world = World(30, 4, Rules(mtu=1500))
+    world = World(14, 4, Rules(mtu=1500))
     world.start()
     settled(world)
     world.run(4 * SECOND)

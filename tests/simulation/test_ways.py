@@ -89,7 +89,7 @@ def test_a_sender_leaves_broadcast_where_a_switch_throttles_it_and_says_what_it_
 def test_where_neither_gets_through_blocks_are_handed_on_from_node_to_node() -> None:
     world = stormy(broadcast_limit=100, multicast_limit=100)
     before = [world.segment.bytes_out(host.port) for host in world.hosts]
-    copied(world, 8_000_000)
+    copied(world, 4_000_000)
     assert way(world.hosts[0]) == "from node to node"
     sent = [world.segment.bytes_out(host.port) - then for host, then in zip(world.hosts, before, strict=True)]
     assert all(size < 1.4 * 8_000_000 for size in sent)
@@ -143,9 +143,9 @@ def test_congestion_is_not_taken_for_a_filter() -> None:
     world = World(4, rules=Rules(rate=100_000_000, loss=0.3))
     world.start()
     settled(world)
-    copied(world, 4_000_000)
+    copied(world, 1_500_000)
     world.segment.set_port(world.hosts[3].port, rate=5_000_000)
-    copied(world, 4_000_001)
+    copied(world, 1_000_001)
     assert all(way(host) == "broadcast" and not suspects(host) for host in world.hosts)
 
 
