@@ -1,4 +1,4 @@
-"""Many at once: what is said to each is gathered into frames that are full, the later the more there are."""
+"""Many at once: what is said to each is gathered into frames that are full, later where many are new."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from l2sync.frames import NOID, Kind, Roll
 from .hub import Hub, Peer, PeerState
 
 T = TypeVar("T")
-_MOST_SLOWLY = 8
+_MOST_SLOWLY = 2
 _ROLL_HEAD = 8
 _ENROLLED = 14
 

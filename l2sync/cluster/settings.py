@@ -18,7 +18,7 @@ class ClusterSettings:
     gather_max: int = 30 * MS
     """Welcomes and registers wait a random time between these, so that one frame serves many."""
     crowd: int = 16
-    """More nodes than these are a crowd: registers are answered together, and the more are new, the longer it is waited
+    """More nodes than these are a crowd: registers are answered together, and if so many are new, it is waited longer
     for yet more."""
     challenge_interval: int = 200 * MS
     register_interval: int = 100 * MS
