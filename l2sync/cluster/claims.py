@@ -173,6 +173,7 @@ class Claims:
             elif now - claim.stuck[session][1] > self.hub.settings.claim_patience:
                 self.hub.accuse(peer, "lying answer")
                 claim.until[session] = 0
+                peer.told = place  # else it would hold up every claim after this one as well
                 self.dirty = True
 
     def meet(self, now: int) -> None:

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from l2sync.frames import NOID, Echo, Hello, Kind, Register
+from l2sync.frames import NOID, Ack, Echo, Hello, Kind, Register
 from l2sync.node.api import BanRequest
 from tests.simulation.world import MS, SECOND, World
 
@@ -50,6 +50,21 @@ def register(world: World, mallory: Byzantine, name: str, session: int, node_id:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_who_lies_of_how_far_its_stream_goes_is_named_and_holds_work_up_once() -> None:
+    """Given an answer that tells of a place in the stream that never comes, when work follows work, then it goes on."""
+    world, mallory = attacked()
+    for host in honest(world):
+        lie = Ack(node(host).cluster.session, (), 0, 1 << 47, None)
+        mallory.say(Kind.ACK, lie.pack(), host)
+    world.run(SECOND)
+    assert work_goes_on(world, b"first")
+    assert "lying answer" in accused(world)
+    began = world.now
+    assert work_goes_on(world, b"second") and work_goes_on(world, b"third")
+    assert world.now - began < 10 * SECOND
+
+
 def test_a_thousand_names_cost_little_are_noticed_and_stop_nobody() -> None:
     world, mallory = attacked()
     sizes = [held(node(host)) for host in honest(world)]
