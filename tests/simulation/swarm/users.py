@@ -402,7 +402,7 @@ class Users:
             for path, inode in host.store.volume.live.items():
                 if host.store.observe(path).look() != look_of(host.store.index.get(path)):
                     self.world.ledger.ended.add((path, thing_of(inode)))
-            known = host.store.index.entries.keys()
+            known = {path for path, entry in host.store.index.entries.items() if not entry.deleted}
             tried = host.node is not None and host.node.trees[TREE].probation is not None
             for path in known if tried else known - host.store.volume.live.keys():
                 self.world.ledger.gave_up(host, path)
