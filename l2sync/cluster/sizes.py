@@ -30,6 +30,8 @@ _ONE_BY_ONE = 8
 _ANSWERED_WITHIN = 250 * MS
 _TOLD_WITHIN = 2500 * MS
 _TRIES = 2
+_TARGETS, _TWICE = 5, 2
+"""How often each size is sent in a search: what one frame of three is lost for is not its size."""
 _RAISE = 60 * SECOND
 _AGAIN = 5 * SECOND
 _RECHECK = 2 * SECOND
@@ -246,7 +248,7 @@ class Sizes:
             self._at[peer.session] = now + max(_ANSWERED_WITHIN, 2 * peer.roundtrip.timeout)
             number = self._number(target)
             usual = [size for size in _PLATEAUS if size < target]
-            for size in (target, *usual[:-1]):
+            for size in (*(target,) * _TARGETS, *(size for size in usual[:-1] for _ in range(_TWICE))):
                 self._send(peer, size, Asking.NOTHING, number)
             self._send(peer, usual[-1] if usual else target, Asking.TALLY, number)
         else:  # Nothing at all comes back: if it is still here, it will be asked again.

@@ -47,7 +47,7 @@ class Ledger:
         """Hashes of all contents that any user (or a power loss amid a user's writing) ever left in a file."""
         self.made: dict[Instance, str] = {}
         self.ended: set[Instance] = set()
-        self.secured: dict[int, set[Instance]] = {}
+        self.secured: dict[int, dict[TreePath, Thing]] = {}
         """By host: what its index has known to stand on its disk: from then on no power loss is an excuse."""
         self.buried: dict[int, set[TreePath]] = {}
         """By host: what its index has known to be deleted there."""
@@ -75,7 +75,7 @@ class Ledger:
             self.buried.get(host.number, set()).discard(path)
             if old is not None:
                 self.ended.add((path, old))
-                self.secured.get(host.number, set()).discard((path, old))
+                self.secured.get(host.number, {}).pop(path, None)
             if new is not None:
                 self.made.setdefault((path, new), f"web{host.number} at {self.world.now // 1_000_000} ms")
                 if new[0] is not Kind.DIR:  # an empty one is any empty one: what comes back is nothing new
@@ -85,12 +85,12 @@ class Ledger:
 
     def power_lost(self, host: Host, before: dict[TreePath, Thing], after: dict[TreePath, Thing]) -> None:
         """What was not on its disk is gone; that is no fault where the agent had not known of it either."""
-        secured, buried = self.secured.get(host.number, set()), self.buried.get(host.number, set())
+        secured, buried = self.secured.get(host.number, {}), self.buried.get(host.number, set())
         for path in sorted(before.keys() | after.keys()):
             old, new = before.get(path), after.get(path)
             if old == new:
                 continue
-            if old is not None and (path, old) in secured:
+            if old is not None and secured.get(path) == old:
                 raise Violation(f"not durable: {host.name} had {path!r} in its index, and the power loss took it")
             if old is None and path in buried:
                 raise Violation(
@@ -139,10 +139,12 @@ class Ledger:
         if entry.dot[1]:  # else it is nobody's write: what a restore undid
             self.versions.setdefault(entry.path, {}).setdefault(entry, host.number)
         inode = host.store.volume.live.get(entry.path)
+        secured = self.secured.setdefault(host.number, {})
+        secured.pop(entry.path, None)
         if inode is None and entry.deleted:
             self.buried.setdefault(host.number, set()).add(entry.path)
         elif inode is not None and not entry.deleted and host.store.observe(entry.path).look() == entry.look():
-            self.secured.setdefault(host.number, set()).add((entry.path, thing_of(inode)))
+            secured[entry.path] = thing_of(inode)
         if not entry.dot[1] or entry.dot[0] in self.tainted or is_conflict_copy(entry.path):
             return  # (a conflict copy bears the dot of the version that it is a copy of)
         said = self.dots.setdefault(entry.dot, (entry.path, thing_of_entry(entry)))
