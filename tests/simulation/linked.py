@@ -80,7 +80,7 @@ class LinkedWorld(World):
 
     def __init__(self, base: Path) -> None:
         super().__init__(3)
-        self.disks = [RealDisk(base, host.name) for host in self.hosts]
+        self.disks = [RealDisk(base, host.name, number) for number, host in enumerate(self.hosts, 1)]
         for host, disk in zip(self.hosts, self.disks, strict=True):
             host.disk = disk  # type: ignore[assignment]
         top = self.disks[0].root / "d"

@@ -12,13 +12,14 @@ _NAME = "www"
 
 
 class RealDisk:
-    """As `disk.SimDisk` for a world's host; a user's changes are made at `root`."""
+    """As `disk.SimDisk` for a world's host; a user's changes are made at `root`. ``replica``: under which it writes."""
 
-    def __init__(self, base: Path, name: str) -> None:
+    def __init__(self, base: Path, name: str, replica: int) -> None:
         self.root = base / name
         self.root.mkdir()
         self.staged: dict[tuple[int, int], object] = {}
         self._store = TreeStore.open(_NAME, self.root, base / f"{name}-state", TreeOptions(), name)
+        self._store.new_replica(replica)  # of two changes with one time, the greater wins
 
     def close(self) -> None:
         """Let go of the index."""
