@@ -67,6 +67,7 @@ def test_a_crowd_meets_again_after_it_was_parted() -> None:
     halves = {(a, b) for a in names[:20] for b in names[20:]}
     segment.deaf = halves | {(b, a) for a, b in halves}
     segment.run(5 * SECOND)
+    assert all(len(node.hub.online()) == 19 for node in segment.nodes.values())
     segment.deaf = set()
     segment.join(5 * SECOND)
 

@@ -139,7 +139,8 @@ def test_without_the_library_a_changed_file_is_cut_all_the_same(
     monkeypatch.setitem(sys.modules, "pyfastcdc", None)
     rng = Random(1)
     before = look(tmp_path / "f", rng.randbytes(100_000))
-    look(tmp_path / "f", rng.randbytes(90_000), before)
+    after = look(tmp_path / "f", rng.randbytes(90_000), before)
+    assert after.size == 90_000 and after.chunks != before.chunks
 
 
 def test_a_file_that_shrinks_while_it_is_cut_by_content_is_no_version(

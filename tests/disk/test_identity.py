@@ -126,20 +126,26 @@ def test_a_tree_that_returns_from_a_snapshot_is_held(replica: Make, monkeypatch:
     assert {bytes(seen.path) for seen in made.store.scan(None) if seen.deleted} == {b"later0", b"later1"}
 
 
-def test_a_state_that_returns_from_a_backup_writes_under_another_number(
-    replica: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = filled(replica)
+def back_from_a_backup(made: Replica, meanwhile: Callable[[], object]) -> int:
+    """The state directory is saved, something happens, and it is put back; the replica of before."""
     before = made.store.replica
     made.store.close()
     backup = made.state.with_name("backup")
     shutil.copytree(made.state, backup)
     made.open()
-    in_two_generations(made, monkeypatch)
+    meanwhile()
     made.store.close()
     shutil.rmtree(made.state)
     os.rename(backup, made.state)
     made.open()
+    return before
+
+
+def test_a_state_that_returns_from_a_backup_writes_under_another_number(
+    replica: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = filled(replica)
+    before = back_from_a_backup(made, lambda: in_two_generations(made, monkeypatch))
     assert made.store.outdated and made.store.replica != before and made.store.counter == 0
     made.scan()
     made.reopen()
@@ -148,17 +154,12 @@ def test_a_state_that_returns_from_a_backup_writes_under_another_number(
 
 def test_a_state_that_returns_from_a_backup_of_a_moment_ago_is_known_too(replica: Make) -> None:
     made = filled(replica)
-    before = made.store.replica
-    made.store.close()
-    backup = made.state.with_name("backup")
-    shutil.copytree(made.state, backup)
-    made.open()
-    (made.root / "later").write_text("written in the same generation")
-    made.scan()
-    made.store.close()
-    shutil.rmtree(made.state)
-    os.rename(backup, made.state)
-    made.open()
+
+    def write_in_the_same_generation() -> None:
+        (made.root / "later").write_text("later")
+        made.scan()
+
+    before = back_from_a_backup(made, write_in_the_same_generation)
     assert made.store.outdated and made.store.replica != before
     made.scan()
     made.reopen()

@@ -22,6 +22,7 @@ def test_the_corpus_and_the_seeds_of_the_parser_parse_or_raise_remote_error() ->
 @pytest.mark.slow
 def test_the_corpus_and_the_seeds_of_the_node_do_it_no_harm() -> None:
     kept = [file.read_bytes() for file in sorted((CORPUS / "node").iterdir())]
+    assert len(kept) > 50
     for data in [*kept, *node_seeds()]:
         TARGETS["node"](data)
 
