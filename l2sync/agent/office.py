@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -187,7 +188,7 @@ class Office:
                 self._log.warning("unlocked_unseen", tree=name, reason=str(error))
         while held:
             _, lock = held.pop()
-            await self.driver.ask(lambda number, lock=lock: api.UnlockRequest(number, lock))  # type: ignore[misc]
+            await self.driver.ask(partial(api.UnlockRequest, lock=lock))
 
     async def _rescan(self, tree: str | None) -> Rescanned:
         changes = {}

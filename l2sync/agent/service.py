@@ -6,7 +6,7 @@ import grp
 import random
 import secrets
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
 from pathlib import Path
@@ -173,8 +173,8 @@ class Agent:
         self._waits_for = control.why = what
         self.notifier.status(what)
 
-    async def _obey(self, signals: object) -> None:
-        async for number in signals:  # type: ignore[attr-defined]
+    async def _obey(self, signals: AsyncIterator[int]) -> None:
+        async for number in signals:
             if number == signal.SIGHUP:
                 self._reload()
                 continue

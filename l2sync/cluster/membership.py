@@ -28,15 +28,15 @@ from l2sync.frames import (
 
 from .acks import ReplayWindow, RoundTrip
 from .crowd import RollCall, filled
-from .hub import Hub, Joined, Peer, PeerOffline, PeerOnline, PeerPinged, PeerState, Refused, Warned
+from .hub import Hub, Joined, Peer, PeerOffline, PeerOnline, PeerPinged, PeerState, Refused
 from .messenger import Messenger
+from .refusals import Refusals
 from .streams import InStream
 
 _UNKNOWN = bytes(8)
 _WELCOME_HEAD, _NEWCOMER, _SPAN = 16, 20, 4
 _REGISTER_HEAD, _ECHO = 24, 16
 _PING_SOON = 20_000_000
-_MOST_REFUSED = 256
 _MOST_KEYS = 16
 
 
@@ -81,6 +81,7 @@ class Membership:
         self.hub = hub
         self.messenger = messenger
         self.roll = RollCall(hub)
+        self._refusals = Refusals(hub)
         self.state = SelfState.IDLE
         self.trees: tuple[TreeState, ...] = ()
         self.mtu = 0
@@ -105,7 +106,6 @@ class Membership:
         self._ping_at: int | None = None
         self._pinged_last = -(1 << 60)
         self._check_at: int | None = None
-        self._refused_at: dict[str, int] = {}
 
     def _go(self, state: SelfState) -> None:
         if state is not self.state:
@@ -138,51 +138,23 @@ class Membership:
         """A newcomer, or one who returns."""
         if header.session in self.hub.retired or header.session == self.hub.session:
             return
-        if self._shut_out(header, message.name, now):
+        if self._refusals.banned(header, message.name, now, self.active):
             return
         if message.name == self.hub.name:
             self._refuse_name(header, now, address)
             return
         candidate = self._candidate(header.session, message.name, message.nonce, address, now)
-        if self.active and candidate is not None:
+        if self.active:
             self._queue_welcome(candidate, now)
 
     def _refuse_name(self, header: Header, now: int, address: bytes | None) -> None:
+        """Of two that join under one name at once, the one of the lower session goes on."""
         if self.state in (SelfState.HELLO, SelfState.REGISTERING) and self.hub.session > header.session:
             return
-        newcomer = address.hex(":") if address else "an unknown address"
-        text = (
-            f"a node named {self.hub.name!r} is already here, the one at {newcomer} is another: give one of the two "
-            f"another name; if the host was copied, delete the copy's state directory as well"
-        )
-        if (self.active or self.state is SelfState.HELLO) and self._may_refuse(self.hub.name, now):
-            rej = Rej(RejReason.NAME_TAKEN, header.session & 0xFFFFFFFF, NOID, text)
-            self.hub.emit(Kind.REJ, rej.pack())
-            self.hub.counters["names_refused"] += 1
-            self.hub.events.append(Warned(f"a second node named {self.hub.name!r} tried to join from {newcomer}"))
+        if self.active or self.state is SelfState.HELLO:
+            self._refusals.taken(header, now, address)
 
-    def _may_refuse(self, name: str, now: int) -> bool:
-        """Whether to say again that a name is not admitted: a recording could have it said at any rate."""
-        if now - self._refused_at.get(name, -(1 << 60)) < self.hub.settings.hello_interval:
-            return False
-        self._refused_at.pop(name, None)
-        while len(self._refused_at) >= _MOST_REFUSED:
-            del self._refused_at[next(iter(self._refused_at))]
-        self._refused_at[name] = now
-        return True
-
-    def _shut_out(self, header: Header, name: str, now: int) -> bool:
-        """Whether the name is banned; its node is told why nobody answers."""
-        record = self.hub.bans.get(name)
-        if record is None or not record.banned:
-            return False
-        self.hub.counters["banned_heard"] += 1
-        if self.active and self._may_refuse(name, now):
-            text = f"{name!r} was banned from the cluster on {record.by}; l2sync unban {name} there lets it in again"
-            self.hub.emit(Kind.REJ, Rej(RejReason.BANNED, header.session & 0xFFFFFFFF, NOID, text).pack())
-        return True
-
-    def _candidate(self, session: int, name: str, nonce: bytes, address: bytes | None, now: int) -> Candidate | None:
+    def _candidate(self, session: int, name: str, nonce: bytes, address: bytes | None, now: int) -> Candidate:
         known = self._candidates.get(session)
         if known is None:
             if len(self._candidates) >= self.hub.settings.most_sessions:
@@ -214,7 +186,7 @@ class Membership:
         if not self.active or session in self.hub.retired or session == self.hub.session:
             return
         candidate = self._candidate(session, "", b"", address, now)
-        if candidate is not None and now - candidate.welcomed >= self.hub.settings.challenge_interval:
+        if now - candidate.welcomed >= self.hub.settings.challenge_interval:
             self._queue_welcome(candidate, now)
 
     def _send_welcomes(self, now: int) -> None:
@@ -355,7 +327,7 @@ class Membership:
         """A node takes an id, and proves to those it names that it is alive."""
         if not self.active or header.session in self.hub.retired or header.src == NOID:
             return
-        if self._shut_out(header, message.name, now):
+        if self._refusals.banned(header, message.name, now, self.active):
             return
         if message.name == self.hub.name:
             self._refuse_name(header, now, address)
