@@ -397,7 +397,8 @@ class Users:
         self.world.at(self.world.now + 5 * SECOND, self._decide)
 
     def _give_up(self) -> None:
-        """Who decides to restore gives up what stands in place of what the index knows."""
+        """Who decides to restore gives up what stands in place of what the index knows, and what nobody else can bring
+        back: what has vanished here, or, after a lost state, what only this node has."""
         for host in self.world.hosts:
             for path, inode in host.store.volume.live.items():
                 if host.store.observe(path).look() != look_of(host.store.index.get(path)):
