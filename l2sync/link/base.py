@@ -70,6 +70,13 @@ class Link(Protocol):
     def receive(self, limit: int = 64) -> list[Received]:
         """Take at most `limit` waiting payloads; an empty list means: none waits. Raises LinkDown."""
 
+    def receive_unhurried(self, limit: int = 64) -> list[Received]:
+        """Take at most `limit` payloads of the kinds that the link was told nobody waits for.
+
+        They make no `fileno()` readable: whoever owns the link reads them when it is awake anyway, and before it judges
+        what has not been heard. A link that is down has none; `receive` says so.
+        """
+
     def refresh(self) -> bool:
         """Read MTU and address again; True when one of them changed. Raises LinkDown."""
 

@@ -11,10 +11,12 @@ import struct
 from l2sync.link.base import ETHERNET_HEADER
 
 MAGIC = b"L2"
+KIND_OFFSET = 3
 TAG_OFFSET = 4
 TAG_SIZE = 4
 
 _LOAD_WORD = 0x20  # BPF_LD | BPF_W | BPF_ABS
+_LOAD_BYTE = 0x30  # BPF_LD | BPF_B | BPF_ABS
 _LOAD_HALF = 0x28  # BPF_LD | BPF_H | BPF_ABS
 _JUMP_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
 _JUMP_AT_LEAST = 0x35  # BPF_JMP | BPF_JGE | BPF_K
@@ -28,8 +30,13 @@ Instruction = tuple[int, int, int, int]
 """Operation, how far to jump if true, how far if false, operand: a `struct sock_filter`."""
 
 
-def instructions(ethertype: int, cluster_tag: bytes) -> list[Instruction]:
-    """The program: our EtherType, magic and cluster, and neither sent by us nor addressed to another host."""
+def instructions(
+    ethertype: int, cluster_tag: bytes, apart: bytes = b"", only_apart: bool = False
+) -> list[Instruction]:
+    """The program: our EtherType, magic and cluster, and neither sent by us nor addressed to another host.
+
+    ``apart``: kinds of frames that do not pass; with ``only_apart``, only they do.
+    """
     if len(cluster_tag) != TAG_SIZE:
         raise ValueError(f"a cluster tag has {TAG_SIZE} bytes, not {len(cluster_tag)}")
     checks: list[tuple[int, int, int, int, bool]] = [
@@ -39,11 +46,20 @@ def instructions(ethertype: int, cluster_tag: bytes) -> list[Instruction]:
         (_LOAD_WORD, ETHERNET_HEADER + TAG_OFFSET, _JUMP_EQUAL, int.from_bytes(cluster_tag), True),
     ]
     program: list[Instruction] = []
-    reject = 2 * len(checks) + 1
+    sorting = len(apart) + 1 if apart else 0
+    accept = 2 * len(checks) + sorting
+    reject = accept + 1
     for load, offset, jump, operand, go_on_if in checks:
         program.append((load, 0, 0, offset))
         away = reject - len(program) - 1
         program.append((jump, 0, away, operand) if go_on_if else (jump, away, 0, operand))
+    if sorting:
+        program.append((_LOAD_BYTE, 0, 0, ETHERNET_HEADER + KIND_OFFSET))
+    found, other = (accept, reject) if only_apart else (reject, accept)
+    for kind in apart:
+        here = len(program) + 1
+        otherwise = other - here if here == accept else 0
+        program.append((_JUMP_EQUAL, found - here, otherwise, kind))
     program.append((_RETURN, 0, 0, _WHOLE_PACKET))
     program.append((_RETURN, 0, 0, 0))
     return program
@@ -57,3 +73,8 @@ def assemble(program: list[Instruction]) -> bytes:
 def accepts(payload: bytes, cluster_tag: bytes) -> bool:
     """What the kernel's filter decides by the payload, for links without a kernel."""
     return payload[:2] == MAGIC and payload[TAG_OFFSET : TAG_OFFSET + TAG_SIZE] == cluster_tag
+
+
+def kind_of(payload: bytes) -> int:
+    """The byte by which frames are told apart."""
+    return payload[KIND_OFFSET]

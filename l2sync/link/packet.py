@@ -9,6 +9,7 @@ again (a bridge port, a USB adapter) does not. Both are reported as `LinkDown`, 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -20,6 +21,8 @@ from l2sync.link.base import BROADCAST, ETHERNET_HEADER, FrameTooLong, LinkDown,
 from l2sync.link.filters import assemble, instructions
 
 RECEIVE_BUFFER = 32 << 20
+UNHURRIED_BUFFER = 4 << 20
+"""Some thousand frames."""
 SEND_BUFFER = 256 << 10
 """Bytes, of which the kernel makes double for its own overhead: some 220 frames of 1500 bytes."""
 
@@ -43,16 +46,25 @@ _FULL = frozenset({errno.EAGAIN, errno.ENOBUFS})
 class PacketLink:
     """A port on the segment behind `interface`, for frames of one cluster. Needs CAP_NET_RAW.
 
-    ``group``: a multicast address (6 bytes) to listen to besides broadcast and the port's own.
+    ``group``: a multicast address (6 bytes) to listen to besides broadcast and the port's own. ``unhurried``: kinds of
+    frames (the payload's fourth byte) that wake nobody: `receive_unhurried` has them, from a socket of their own.
 
     Raises LinkDown when the interface is missing or down, PermissionError without the capability.
     """
 
-    def __init__(self, interface: str, ethertype: int, cluster_tag: bytes, group: bytes | None = None) -> None:
+    def __init__(
+        self,
+        interface: str,
+        ethertype: int,
+        cluster_tag: bytes,
+        group: bytes | None = None,
+        unhurried: bytes = b"",
+    ) -> None:
         self.interface = interface
         self.group = group
         self.ethertype = ethertype
-        self._program = assemble(instructions(ethertype, cluster_tag))
+        self._program = assemble(instructions(ethertype, cluster_tag, unhurried))
+        self._aside = assemble(instructions(ethertype, cluster_tag, unhurried, True)) if unhurried else b""
         self._broadcast_header = b""
         self._source = b""
         self._mtu = 0
@@ -63,7 +75,8 @@ class PacketLink:
         """The last refusal came from the interface's queue: that the socket is writable says nothing about it."""
         self._pending: Exception | None = None
         self._socket: socket.socket | None = None
-        self._attach(self._open())
+        self._unhurried: socket.socket | None = None
+        self._attach(*self._open())
 
     # State
 
@@ -84,7 +97,8 @@ class PacketLink:
     def statistics(self) -> LinkStatistics:
         """Counters since the link was made; the kernel's own are reset by each reading, so they are summed here."""
         if self._socket is not None:
-            self._totals = replace(self._totals, kernel_drops=self._totals.kernel_drops + _read_drops(self._socket))
+            drops = sum(_read_drops(raw) for raw in (self._socket, self._unhurried) if raw is not None)
+            self._totals = replace(self._totals, kernel_drops=self._totals.kernel_drops + drops)
         return replace(
             self._totals,
             frames_in=self._frames_in,
@@ -141,6 +155,20 @@ class PacketLink:
         self._bytes_in += sum(len(payload) for payload, _ in received)
         return received
 
+    def receive_unhurried(self, limit: int = 64) -> list[Received]:
+        """Take at most `limit` payloads of kinds that nobody waits for; none from a link that is down."""
+        received: list[Received] = []
+        if self._unhurried is None:
+            return received
+        # An error is told by the other socket as well, which is bound to the same interface.
+        with contextlib.suppress(OSError):
+            while len(received) < limit:
+                frame = self._unhurried.recv(self._room)
+                received.append((frame[ETHERNET_HEADER:], frame[6:12]))
+        self._frames_in += len(received)
+        self._bytes_in += sum(len(payload) for payload, _ in received)
+        return received
+
     # The interface
 
     def refresh(self) -> bool:
@@ -154,7 +182,7 @@ class PacketLink:
 
         `fileno()` is another one afterwards, and the old one is closed: whoever waits on it must be told before.
         """
-        self._attach(self._open())
+        self._attach(*self._open())
         self._totals = replace(self._totals, reopened=self._totals.reopened + 1)
 
     def close(self) -> None:
@@ -163,18 +191,31 @@ class PacketLink:
             self.statistics()
             self._socket.close()
             self._socket = None
+        if self._unhurried is not None:
+            self._unhurried.close()
+            self._unhurried = None
 
     def _live(self) -> socket.socket:
         if self._socket is None:
             raise LinkDown(self.interface, "the link is closed")
         return self._socket
 
-    def _open(self) -> socket.socket:
+    def _open(self) -> tuple[socket.socket, socket.socket | None]:
+        raw = self._bind(self._program, RECEIVE_BUFFER)
+        if not self._aside:
+            return raw, None
+        try:
+            return raw, self._bind(self._aside, UNHURRIED_BUFFER)
+        except BaseException:
+            raw.close()
+            raise
+
+    def _bind(self, program: bytes, room: int) -> socket.socket:
         # Protocol 0: nothing is received before the filter is in place and the socket bound.
         raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
         try:
-            _attach_filter(raw, self._program)
-            _set_buffer(raw, _SO_RCVBUFFORCE, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            _attach_filter(raw, program)
+            _set_buffer(raw, _SO_RCVBUFFORCE, socket.SO_RCVBUF, room)
             _set_buffer(raw, _SO_SNDBUFFORCE, socket.SO_SNDBUF, SEND_BUFFER)
             raw.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
             raw.bind((self.interface, self.ethertype))
@@ -191,14 +232,16 @@ class PacketLink:
             raise
         return raw
 
-    def _attach(self, raw: socket.socket) -> None:
+    def _attach(self, raw: socket.socket, unhurried: socket.socket | None) -> None:
         try:
             self._read_interface(raw)
         except BaseException:
             raw.close()
+            if unhurried is not None:
+                unhurried.close()
             raise
         self.close()
-        self._socket, self._pending = raw, None
+        self._socket, self._unhurried, self._pending = raw, unhurried, None
         self.queue_full = False
 
     def _read_interface(self, raw: socket.socket) -> None:

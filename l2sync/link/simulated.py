@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from l2sync.link.base import MINIMUM_PAYLOAD, FrameTooLong, LinkDown, LinkStatistics, Received
-from l2sync.link.filters import accepts
+from l2sync.link.filters import accepts, kind_of
 
 WIRE_OVERHEAD = 38
 """What a payload costs besides itself: preamble 8, header 14, checksum 4, gap 12 bytes."""
@@ -300,13 +300,15 @@ class SimulatedLink:
     `now` is moved by whoever drives it; `arrive` takes what `SimulatedSegment.deliver` gave for this port.
     """
 
-    def __init__(self, segment: SimulatedSegment, cluster_tag: bytes) -> None:
+    def __init__(self, segment: SimulatedSegment, cluster_tag: bytes, unhurried: bytes = b"") -> None:
         self.port = segment.add_port()
         self.now = 0
         self._segment = segment
         self._tag = cluster_tag
         self._mtu = segment.rules.mtu
         self._inbox: deque[Received] = deque()
+        self._unhurried = unhurried
+        self._aside: deque[Received] = deque()
         self._closed = False
         self._statistics = LinkStatistics()
 
@@ -323,7 +325,7 @@ class SimulatedLink:
     def arrive(self, payload: bytes, source: bytes) -> None:
         """Keep a payload for the next `receive`, if it is of this link's cluster."""
         if accepts(payload, self._tag):
-            self._inbox.append((payload, source))
+            (self._aside if kind_of(payload) in self._unhurried else self._inbox).append((payload, source))
 
     def send(self, payload: bytes, address: bytes | None = None) -> bool:
         """Send to one address, or to all (None); False: the queue is full. Raises LinkDown and FrameTooLong."""
@@ -339,7 +341,14 @@ class SimulatedLink:
         """Take at most `limit` waiting payloads. Raises LinkDown."""
         if not self._inbox:
             self._check()
-        received = [self._inbox.popleft() for _ in range(min(limit, len(self._inbox)))]
+        return self._take(self._inbox, limit)
+
+    def receive_unhurried(self, limit: int = 64) -> list[Received]:
+        """Take at most `limit` waiting payloads of kinds that nobody waits for; none from a link that is down."""
+        return self._take(self._aside, limit)
+
+    def _take(self, waiting: deque[Received], limit: int) -> list[Received]:
+        received = [waiting.popleft() for _ in range(min(limit, len(waiting)))]
         before = self._statistics
         self._statistics = replace(
             before,
@@ -360,6 +369,7 @@ class SimulatedLink:
             raise LinkDown(f"port {self.port}", "the interface is down")
         self._closed = False
         self._inbox.clear()
+        self._aside.clear()
         self._mtu = self._segment.rules.mtu
         self._statistics = replace(self._statistics, reopened=self._statistics.reopened + 1)
 

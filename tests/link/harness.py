@@ -13,11 +13,13 @@ from l2sync.link import Link, LinkDown, PacketLink, Received, Rules, SimulatedLi
 ETHERTYPE = 0x88B5
 TAG = b"\x01\x02\x03\x04"
 GROUP = b"\x03\x4c" + TAG
+UNHURRIED = b"\x08\x17"
+"""Kinds of frames that nobody waits for."""
 
 
-def payload(number: int, size: int = 100, tag: bytes = TAG) -> bytes:
+def payload(number: int, size: int = 100, tag: bytes = TAG, kind: int = 0x0C) -> bytes:
     """A payload that the filter lets through, and that can be told from others by its number."""
-    return (b"L2\x01\x0c" + tag + number.to_bytes(4)).ljust(size, b".")
+    return (b"L2\x01" + bytes([kind]) + tag + number.to_bytes(4)).ljust(size, b".")
 
 
 class Bench(ABC):
@@ -53,7 +55,7 @@ class Bench(ABC):
 class SimulatedBench(Bench):
     def __init__(self, hosts: int) -> None:
         self.segment = SimulatedSegment(Random(1), Rules())
-        self.links: list[SimulatedLink] = [SimulatedLink(self.segment, TAG) for _ in range(hosts)]
+        self.links: list[SimulatedLink] = [SimulatedLink(self.segment, TAG, UNHURRIED) for _ in range(hosts)]
         self.everyone = list(self.links)
 
     def collect(self, index: int, count: int) -> list[Received]:
@@ -96,7 +98,7 @@ class PacketBench(Bench):
 
     def open(self, index: int, tag: bytes = TAG) -> PacketLink:
         with self.lab.hosts[index].entered():
-            return PacketLink(INTERFACE, ETHERTYPE, tag, GROUP)
+            return PacketLink(INTERFACE, ETHERTYPE, tag, GROUP, UNHURRIED)
 
     def collect(self, index: int, count: int) -> list[Received]:
         link, received = self.links[index], list[Received]()

@@ -76,6 +76,24 @@ def test_other_clusters_and_other_formats_are_not_heard(bench: Bench) -> None:
     assert [data for data, _ in bench.collect(1, 1)] == [payload(3)]
 
 
+def test_frames_that_nobody_waits_for_are_kept_apart(bench: Bench) -> None:
+    for number, kind in enumerate((0x08, 0x0C, 0x17, 0x18)):
+        bench.links[0].send(payload(number, kind=kind))
+    assert [data for data, _ in bench.collect(1, 2)] == [payload(1), payload(3, kind=0x18)]
+    assert bench.links[1].receive_unhurried(1) == [(payload(0, kind=0x08), bench.links[0].mac)]
+    assert bench.links[1].receive_unhurried() == [(payload(2, kind=0x17), bench.links[0].mac)]
+    assert bench.links[1].receive_unhurried() == []
+    assert bench.links[1].statistics().frames_in == 4
+
+
+def test_frames_that_nobody_waits_for_reach_a_link_that_was_opened_anew(bench: Bench) -> None:
+    reopen(bench, 1)
+    bench.links[0].send(payload(1, kind=0x08))
+    bench.links[0].send(payload(2))
+    assert bench.collect(1, 1) == [(payload(2), bench.links[0].mac)]
+    assert [data for data, _ in bench.links[1].receive_unhurried()] == [payload(1, kind=0x08)]
+
+
 def test_no_more_than_the_limit_is_taken_at_once(bench: Bench) -> None:
     for number in range(10):
         bench.links[0].send(payload(number))
@@ -135,4 +153,5 @@ def test_a_closed_link_says_so(bench: Bench) -> None:
         link.send(payload(1))
     with pytest.raises(LinkDown):
         link.receive()
+    assert link.receive_unhurried() == []
     link.statistics()

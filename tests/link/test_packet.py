@@ -23,8 +23,8 @@ def run(program: list[tuple[int, int, int, int]], frame: bytes, packet_type: int
         counter += 1
         if operation == 0x06:
             return operand
-        if operation in (0x20, 0x28):
-            size = 4 if operation == 0x20 else 2
+        if operation in (0x20, 0x28, 0x30):
+            size = {0x20: 4, 0x28: 2, 0x30: 1}[operation]
             if operand == 0xFFFFF004:
                 accumulator = packet_type
             elif operand + size > len(frame):
@@ -58,9 +58,21 @@ def test_the_filter_passes_our_clusters_frames_only(
     ethertype: int, data: bytes, packet_type: int, passes: bool
 ) -> None:
     frame = bytes(12) + ethertype.to_bytes(2) + data
+    # Sorted out by kinds that it is not of, it passes where it passed, and the others' filter holds it back.
+    assert bool(run(instructions(ETHERTYPE, TAG, b"\x08\x17"), frame, packet_type)) == passes
+    assert not run(instructions(ETHERTYPE, TAG, b"\x08\x17", True), frame, packet_type)
     assert bool(run(instructions(ETHERTYPE, TAG), frame, packet_type)) == passes
     if ethertype == ETHERTYPE and packet_type < 3:
         assert accepts(data, TAG) == passes
+
+
+@pytest.mark.parametrize(("kind", "apart"), [(0x08, True), (0x17, True), (0x0C, False), (0x00, False), (0xFF, False)])
+def test_the_filters_of_two_sockets_share_all_frames(kind: int, apart: bool) -> None:
+    frame = bytes(12) + ETHERTYPE.to_bytes(2) + payload(1, kind=kind)
+    for kinds in (b"\x08\x17", b"\x17\x08"):
+        assert bool(run(instructions(ETHERTYPE, TAG, kinds), frame, 1)) is not apart
+        assert bool(run(instructions(ETHERTYPE, TAG, kinds, True), frame, 1)) is apart
+    assert run(instructions(ETHERTYPE, TAG, b"\x17\x08", True), frame, 3) == 0
 
 
 def test_the_filter_is_eight_bytes_an_instruction() -> None:
