@@ -14,11 +14,13 @@ import structlog
 import trio
 
 from l2sync.cluster import BanRecord
+from l2sync.frames import Kind
 from l2sync.link import FrameTooLong, Link, LinkDown, Received
 from l2sync.modtree import TreePath
 from l2sync.node import api
 from l2sync.node.status import Status
 
+from .chores import Chores
 from .desk import Desk
 
 _TURN = 3_000_000
@@ -27,6 +29,7 @@ _RETRY_S = 1.0
 _QUEUE_FULL_S = 0.0005
 _BATCH = 256
 _BUSY = 3
+"""Frames of data at a waking that are not all of a small change."""
 _GATHER = 2_000_000
 _GATHER_MOST = 16_000_000
 """ns for which frames may gather while data streams, and as many as come fast: see `_Flow`."""
@@ -35,6 +38,9 @@ _STREAM = 16
 _GATHER_FRAMES = 144
 """Frames that are worth a waking."""
 _SLOWER = 0.8
+_ATTENTION = 20_000_000
+"""ns after which frames that nobody waits for as a rule are looked for again, while somebody does."""
+_DATA = bytes([Kind.DATA])
 _SLOW = (api.Persist, api.RememberIds, api.RememberBans, api.RenewReplica)
 """Effects that are waited for."""
 
@@ -53,6 +59,11 @@ class _Flow:
         return min(max(int(_GATHER_FRAMES / self._rate), _GATHER), _GATHER_MOST)
 
 
+def _streaming(batch: Sequence[Received]) -> bool:
+    """Whether this is part of a lot: more than what is said of a small change, or data in a row."""
+    return len(batch) >= _STREAM or sum(payload[3:4] == _DATA for payload, _ in batch) >= _BUSY
+
+
 class Conductor(Protocol):
     """The node, as the driver knows it."""
 
@@ -63,6 +74,8 @@ class Conductor(Protocol):
     def submit(self, request: api.Request, now: int) -> None: ...
     def handle_timer(self, now: int) -> None: ...
     def next_deadline(self, now: int) -> int | None: ...
+    @property
+    def attentive(self) -> bool: ...
     def take_effects(self) -> list[api.Effect]: ...
     def status(self, now: int) -> Status: ...
     def conflicts(self, tree: str) -> list[TreePath]: ...
@@ -93,6 +106,8 @@ class Driver:
         clock: Callable[[], int] = time.monotonic_ns,
         remember_bans: Callable[[tuple[BanRecord, ...]], None] = lambda records: None,
     ) -> None:
+        self.chores = Chores()
+        """Done when the driver is awake."""
         self.node = node
         self.link = link
         self.desks: dict[str, Desk] = {}
@@ -109,7 +124,9 @@ class Driver:
         self._nap: trio.CancelScope | None = None
         """In which the conductor sleeps."""
         self._due: int | None = None
-        """When time is to be handed to the node."""
+        """When time is to be handed to the node if it is awake."""
+        self._next: int | None = None
+        """When it has to be awake."""
         self._left: list[api.Effect] = []
         """Effects that were taken and are still to be carried out, before all others."""
         self._acting = False
@@ -143,9 +160,15 @@ class Driver:
         self._requests += 1
         if answered is not None:
             self._waiters[self._requests] = answered
+        self._catch_up()
         self.node.submit(make(self._requests), self._clock())
         self._act()
         return self._requests
+
+    def catch_up(self) -> None:
+        """Have the node know what was told until now, also by frames that nobody waits for."""
+        self._catch_up()
+        self._act()
 
     def cancel(self, request: int) -> None:
         """Nobody waits for this request any more; a lock asked for is given up."""
@@ -190,14 +213,20 @@ class Driver:
                 await self._recover(error)
                 continue
             now = self._clock()
+            self._catch_up()
             self._hand_over(batch, now)
             self._act()
-            if _BUSY <= len(batch) < _BATCH:
+            self.chores.awake()
+            if _streaming(batch) and len(batch) < _BATCH:
                 # Data is streaming: each waking costs more than a frame, so let some gather, unless more wait already.
                 await trio.sleep(flow.pause(len(batch), now - before) / 1e9)
             else:
                 await trio.lowlevel.checkpoint()
             before = now
+
+    def _catch_up(self) -> None:
+        while batch := self.link.receive_unhurried(_BATCH):
+            self._hand_over(batch, self._clock())
 
     def _hand_over(self, batch: Sequence[Received], now: int) -> None:
         at = 0
@@ -258,23 +287,25 @@ class Driver:
                     if not self._carry_out_now(effect):
                         self._left = effects[number:]
                         return False
-            before, now = self._due, self._clock()
+            now = self._clock()
             if not self._time_is_up(now):
-                if self._due is not None and self._due != before:
-                    self._nap.deadline = trio.current_time() + (self._due - now) / 1e9
+                self._nap.deadline = trio.current_time() + self._rest(now)
                 return True
             if now >= end:
                 return False
 
     def _time_is_up(self, now: int) -> bool:
         """Give the node time if it wants some now."""
-        deadline = self.node.next_deadline(now)
-        # A deadline once told is kept, though the node may name later ones while frames keep coming in.
+        deadline = self._next = self.node.next_deadline(now)
+        # A deadline once told is kept, though the node may name later ones while frames keep coming in. They wake us
+        # then: by itself, it is no reason to wake.
         if self._due is None or (deadline is not None and deadline < self._due):
             self._due = deadline
         if self._due is None or self._due > now:
             return False
         self._due = None
+        # Before it is judged who was not heard of for long.
+        self._catch_up()
         self.node.handle_timer(now)
         return True
 
@@ -293,10 +324,17 @@ class Driver:
                 continue
             self._idle.set()
             self._wake = trio.Event()
-            with trio.move_on_after((self._due - now) / 1e9 if self._due is not None else float("inf")) as self._nap:
+            with trio.move_on_after(self._rest(now)) as self._nap:
                 await self._wake.wait()
             self._nap = None
+            self._catch_up()
+            self.chores.awake()
             turn = self._clock()
+
+    def _rest(self, now: int) -> float:
+        """For how many seconds nothing is to be done."""
+        rest = (self._next - now) / 1e9 if self._next is not None else float("inf")
+        return min(rest, _ATTENTION / 1e9) if self.node.attentive else rest
 
     async def _carry_out_all(self, effects: list[api.Effect]) -> None:
         """In order; but content is read while the index is being written: it changes nothing, and is needed next."""

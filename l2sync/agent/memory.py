@@ -10,6 +10,8 @@ import gc
 
 import trio
 
+from .chores import Chores
+
 # malloc.h
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -39,9 +41,9 @@ def tame_collector() -> None:
     gc.set_threshold(_COLLECT_AFTER, 10, 10)
 
 
-async def give_back() -> None:
+async def give_back(chores: Chores) -> None:
     """Return what is free to the system from time to time, until cancelled."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     while trim is not None:
-        await trio.sleep(_EVERY_S)
+        await chores.sleep(_EVERY_S)
         await trio.to_thread.run_sync(trim, 0)

@@ -73,6 +73,7 @@ class Office:
 
     def status(self) -> Status:
         """What the node says of itself, and what only its driver knows."""
+        self.driver.catch_up()
         status = self.driver.node.status(self._clock())
         link = self.driver.link.statistics()
         counters = {

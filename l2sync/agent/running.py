@@ -21,6 +21,7 @@ from l2sync.node.api import NodeSettings, TreeSetup
 from l2sync.node.core import Node
 from l2sync.node.keys import objections
 
+from .chores import Chores
 from .config import Config, TreeSection, parse_rate, parse_size
 from .desk import Desk
 from .driver import Driver, SocketLink
@@ -56,7 +57,7 @@ class Running:
 
     async def _tell_wall(self) -> None:
         while True:
-            await trio.sleep(WALL_S)
+            await self.driver.chores.sleep(WALL_S)
             self.driver.tell_wall()
 
     def describe(self) -> str:
@@ -87,7 +88,13 @@ class Running:
 
 
 async def build(
-    config: Config, ring: Keyring, link: SocketLink, session: int, nonce: bytes, rng: random.Random
+    config: Config,
+    ring: Keyring,
+    link: SocketLink,
+    session: int,
+    nonce: bytes,
+    rng: random.Random,
+    chores: Chores | None = None,
 ) -> Running:
     """Open every tree's index and make the node. Raises ConfigError for an index that cannot be used."""
     state_dir = Path(config.node.state_dir)
@@ -123,13 +130,14 @@ async def build(
                 await _close(store, worker)
         raise
     driver = Driver(node, link, partial(save_registry, state_dir), remember_bans=partial(save_bans, state_dir))
+    chores = driver.chores = chores or driver.chores
     watches = {}
     looker = Worker("look")
     for tree, (store, worker) in zip(config.trees, opened, strict=True):
         desk = driver.desks[tree.name] = Desk(tree.name, store, worker, driver.report)
         desk.looker = looker
         settler = Settler(store.options.settle_ns, store.options.settle_most_ns)
-        watches[tree.name] = TreeWatch(desk, partial(_watch, tree, store), settler, tree.rescan_s)
+        watches[tree.name] = TreeWatch(desk, partial(_watch, tree, store), settler, tree.rescan_s, chores=chores)
     return Running(node, driver, watches, Office(driver, watches, {t.name: Path(t.path) for t in config.trees}))
 
 

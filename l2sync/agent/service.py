@@ -15,9 +15,10 @@ import structlog
 import trio
 from msgspec.structs import replace
 
-from l2sync.frames import Keyring, group_address
+from l2sync.frames import UNHURRIED, Keyring, group_address
 from l2sync.link import LinkDown, PacketLink
 
+from .chores import Chores
 from .config import Config, load_config
 from .control import ControlServer
 from .faults import ConfigError, Fault
@@ -68,6 +69,7 @@ class Agent:
         self.config = config
         self.keys = keys
         self.notifier = Notifier()
+        self.chores = Chores()
         self._log = structlog.get_logger()
         self._running: Running | None = None
         self._waits_for = "starting"
@@ -79,8 +81,8 @@ class Agent:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._obey, signals)
-                nursery.start_soon(self.notifier.keep_alive, self.describe)
-                nursery.start_soon(give_back)
+                nursery.start_soon(self.notifier.keep_alive, self.describe, self.chores)
+                nursery.start_soon(give_back, self.chores)
                 control = ControlServer(Path(self.config.node.control_socket), _group(self.config))
                 control.reload = self._reload
                 await nursery.start(control.serve)
@@ -106,7 +108,7 @@ class Agent:
             ring = Keyring(config.cluster.name, keys, next(iter(keys)))
             self._wait_for(control, "reading the indexes")
             session, nonce = secrets.randbits(64), secrets.token_bytes(8)
-            running = await build(config, ring, link, session, nonce, random.Random(secrets.randbits(128)))
+            running = await build(config, ring, link, session, nonce, random.Random(secrets.randbits(128)), self.chores)
             try:
                 self._running, control.office = running, running.office
                 if keys is not self.keys:
@@ -137,7 +139,7 @@ class Agent:
     async def _look_after(self, running: Running, link: PacketLink) -> None:
         """Begin anew where the node cannot go on as it is."""
         while True:
-            await trio.sleep(LINK_S)
+            await self.chores.sleep(LINK_S)
             if running.node.refused is not None:
                 await trio.sleep(REFUSED_S)
                 self._log.info("joining_again", reason=running.node.refused)
@@ -156,7 +158,7 @@ class Agent:
         told = ""
         while True:
             try:
-                return PacketLink(cluster.interface, cluster.ethertype, tag, group_address(tag))
+                return PacketLink(cluster.interface, cluster.ethertype, tag, group_address(tag), UNHURRIED)
             except LinkDown as down:
                 if told != str(down):
                     told = str(down)

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 
 import sdnotify
-import trio
+
+from .chores import Chores
 
 
 class Notifier:
@@ -32,7 +33,7 @@ class Notifier:
             self._status = text
             self._notifier.notify(f"STATUS={text}")
 
-    async def keep_alive(self, describe: Callable[[], str], every: float = 15.0) -> None:
+    async def keep_alive(self, describe: Callable[[], str], chores: Chores, every: float = 15.0) -> None:
         """Tell the watchdog, twice as often as it asks for, that the loop runs; and the status."""
         limit = watchdog_seconds()
         beat = every if limit is None else min(every, limit / 2)
@@ -41,7 +42,7 @@ class Notifier:
                 self._notifier.notify("WATCHDOG=1")
             if os.environ.get("NOTIFY_SOCKET"):
                 self.status(describe())
-            await trio.sleep(beat)
+            await chores.sleep(beat, min(beat / 2, 1.5))
 
 
 def watchdog_seconds() -> float | None:

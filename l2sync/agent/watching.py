@@ -11,6 +11,7 @@ import trio
 from l2sync.disk import Settler, Watcher
 from l2sync.modtree import TreePath
 
+from .chores import Chores
 from .desk import Desk
 
 SECOND = 1_000_000_000
@@ -36,6 +37,7 @@ class TreeWatch:
         settler: Settler,
         rescan_s: float,
         clock: Callable[[], int] = time.monotonic_ns,
+        chores: Chores | None = None,
     ) -> None:
         self.desk = desk
         self.settler = settler
@@ -43,6 +45,7 @@ class TreeWatch:
         self.watcher: Watcher | None = None
         self._open_watcher = open_watcher
         self._clock = clock
+        self._chores = chores or Chores()
         self._wake = trio.Event()
         self._reading = trio.Lock()
         self._opened = trio.Event()
@@ -196,7 +199,7 @@ class TreeWatch:
             every = max(BLIND_S, 10 * took / SECOND) if blind else self.rescan_s
             if self.rescan_s > 0 and blind:
                 every = min(every, self.rescan_s)
-            await trio.sleep(min(HEALTH_S, every))
+            await self._chores.sleep(min(HEALTH_S, every))
             if self._clock() - last < every * SECOND or self.desk.paused_reason is not None or self.desk.scanning:
                 continue
             last = self._clock()
@@ -213,10 +216,10 @@ class TreeWatch:
 
     async def _check_health(self) -> None:
         while True:
-            await trio.sleep(HEALTH_S if self.desk.paused_reason is None else PAUSED_S)
-            held = False
+            await self._chores.sleep(HEALTH_S if self.desk.paused_reason is None else PAUSED_S)
+            held = remounted = False
             try:
-                reason = await self.desk.worker.run(self.desk.store.health)
+                reason, remounted = await self.desk.worker.run(self._ask_store)
                 held = self.desk.store.held
             except OSError as error:
                 reason = str(error)
@@ -225,5 +228,10 @@ class TreeWatch:
             elif self.desk.paused_reason is not None:
                 self.desk.set_paused(None)
                 await self._begin()
-            elif await self.desk.worker.run(self.desk.store.remounted):
+            elif remounted:
                 await self._begin()
+
+    def _ask_store(self) -> tuple[str | None, bool]:
+        """What ails the tree, and whether something was mounted or unmounted in it; in the worker's thread."""
+        reason = self.desk.store.health()
+        return reason, reason is None and self.desk.store.remounted()

@@ -90,7 +90,7 @@ class Membership:
         self.on_meet: Callable[[Peer, int], None] = lambda peer, now: None
         self.on_offline: Callable[[Peer, int], None] = lambda peer, now: None
         self.on_look: Callable[[int], None] = lambda now: None
-        """Called twice in a ping interval."""
+        """Called each ping interval, and twice in one while somebody is silent."""
         self._candidates: dict[int, Candidate] = {}
         self._offered = NOID
         self._taken: set[int] = set()
@@ -545,7 +545,9 @@ class Membership:
 
     def _check_peers(self, now: int) -> None:
         interval = self.hub.settings.ping_interval
-        self._check_at = now + interval // 2
+        # Who pings is looked at when we ping ourselves, which needs no waking of its own.
+        heard = min((peer.heard_at for peer in self.hub.online()), default=now)
+        self._check_at = max(now + interval // 2, heard + interval * 3 // 2 + 1)
         limit = interval * self.hub.settings.pings_missed
         for peer in list(self.hub.peers.values()):
             if peer.state is not PeerState.OFFLINE and now - peer.last_seen > limit:
@@ -574,9 +576,10 @@ class Membership:
             else:
                 self._send_register(now)
         if self.active:
-            if self._check_at is not None and self._check_at <= now:
+            pings = self._ping_at is not None and self._ping_at <= now
+            if pings or (self._check_at is not None and self._check_at <= now):
                 self._check_peers(now)
-            if self._ping_at is not None and self._ping_at <= now:
+            if pings:
                 self._send_ping(now)
 
     def _give_up_on_unanswered(self, now: int) -> None:

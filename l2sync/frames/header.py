@@ -55,6 +55,12 @@ class Kind(IntEnum):
     ROLL = 26
 
 
+UNHURRIED = bytes([Kind.PING])
+"""Kinds of frames that nobody waits for: receivers read them when they are awake for something else, or look for them.
+
+A ping says what the last one said, or what will be seen soon enough.
+"""
+
 HEADER = Struct(
     "magic" / Const(MAGIC) * "tells our frames from others of the same EtherType",
     "version" / Const(VERSION, Int8ub) * "of the protocol; a frame of another is dropped",

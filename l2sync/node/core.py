@@ -344,6 +344,11 @@ class Node:
                 times.append(shared.troubles.next_deadline())
         return min((t for t in times if t is not None), default=None)
 
+    @property
+    def attentive(self) -> bool:
+        """Whether something waits for what pings tell; else they may come as late as the next deadline."""
+        return self.requests.waiting or any(not peer.pinged for peer in self.cluster.hub.online())
+
     def take_effects(self) -> list[Effect]:
         """What the driver has to do now, in this order: persist, send, disk work, notify."""
         effects, self.ctx.effects = self.ctx.effects, []

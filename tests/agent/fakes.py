@@ -24,6 +24,7 @@ class FakeLink:
         self.full = 0
         self.sent: list[bytes] = []
         self.reopened = 0
+        self.unhurried: list[tuple[bytes, bytes]] = []
         self._own, self.other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._own.setblocking(False)
 
@@ -49,6 +50,10 @@ class FakeLink:
                 found.append((self._own.recv(65536), b"\x04" * 6))
         except BlockingIOError:
             pass
+        return found
+
+    def receive_unhurried(self, limit: int = 64) -> list[tuple[bytes, bytes]]:
+        found, self.unhurried = self.unhurried[:limit], self.unhurried[limit:]
         return found
 
     def refresh(self) -> bool:
@@ -79,6 +84,7 @@ class FakeNode:
         self.fail_on: bytes | None = None
         self.refused: str | None = None
         self.timers = 0
+        self.attentive = False
         self.walls: list[int] = []
 
     def tell_wall(self, wall: int, now: int) -> None:

@@ -132,7 +132,7 @@ async def test_a_full_socket_holds_time_back_and_loses_nothing(autojump_clock: o
         assert b.link.sent == [b"one", b"two"] and b.node.timers == 1
 
 
-async def test_a_deadline_is_kept_though_the_node_names_later_ones():
+async def test_a_deadline_is_kept_though_the_node_names_later_ones_while_frames_come():
     async with bench() as b:
         start = b.driver._clock()
         b.node.deadline = start + 20_000_000
@@ -140,7 +140,39 @@ async def test_a_deadline_is_kept_though_the_node_names_later_ones():
         await wait_all_tasks_blocked()
         b.node.deadline = start + 3_600_000_000_000
         b.poke()
+        await trio.sleep(0.03)
+        assert b.node.timers == 0  # nothing is to be done then any more that would be worth waking
+        b.poke()
         await until(lambda: b.node.timers)
+
+
+async def test_what_nobody_waits_for_is_handed_over_with_the_next_frame():
+    async with bench() as b:
+        b.link.unhurried = [(b"ping", b"\x04" * 6)]
+        await trio.sleep(0.01)
+        assert b"ping" not in b.node.seen
+        b.link.other.send(b"frame")
+        await until(lambda: b"frame" in b.node.seen)
+        assert b"ping" in b.node.seen
+
+
+async def test_what_nobody_waits_for_is_handed_over_before_time_is():
+    async with bench() as b:
+        b.link.unhurried = [(b"ping", b"\x04" * 6)]
+        b.node.handle_timer = lambda now: b.node.seen.append("timer")
+        b.node.deadline = b.driver._clock() + 1_000_000
+        b.poke()
+        await until(lambda: "timer" in b.node.seen)
+        assert b.node.seen.index(b"ping") < b.node.seen.index("timer")
+
+
+async def test_what_is_waited_for_all_the_same_is_looked_for():
+    async with bench() as b:
+        b.node.attentive = True
+        b.poke()
+        await wait_all_tasks_blocked()
+        b.link.unhurried = [(b"ping", b"\x04" * 6)]
+        await until(lambda: b"ping" in b.node.seen)
 
 
 async def test_a_link_that_goes_down_and_comes_up_is_survived(autojump_clock: object):
