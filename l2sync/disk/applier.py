@@ -104,7 +104,7 @@ class Applier:
             self._batch.sync()
             self._each((job for job in self._sorted() if job.entry.kind is Kind.DIR), self._make_directory)
             late = [job for job in placed if job.before is not None and job.before.kind is Kind.DIR]
-            self._each((job for job in placed if job not in late), self._place)
+            self._each(self._place_new([job for job in placed if job not in late]), self._place)
             soon, later = self._following(following, late)
             self._each(soon, self._follow)
             self._each((job for job in reversed(self._sorted()) if job.entry.deleted), self._remove)
@@ -125,8 +125,10 @@ class Applier:
 
     def _take(self, targets: Iterable[Target]) -> None:
         entries = [target.entry for target in targets]
-        rows = self._index.rows({e.path for e in entries} | {parent(e.path) for e in entries})
+        paths = {entry.path for entry in entries}
+        rows = self._index.rows(paths)
         self._parents.update(rows)
+        self._parents.update(self._index.rows({parent(path) for path in paths} - paths))
         for entry in entries:
             row = rows.get(entry.path)
             before = row.entry() if row is not None and row.alive else None
@@ -219,8 +221,6 @@ class Applier:
         self._directories.forget(job.path)
 
     def _place(self, job: Job) -> None:
-        if self._place_new(job):
-            return
         was_directory = job.before is not None and job.before.kind is Kind.DIR
         if not was_directory and not self._judge(job):
             return
@@ -241,14 +241,19 @@ class Applier:
                 self._directories.forget(job.path)
         self._ended.append(job)
 
-    def _place_new(self, job: Job) -> bool:
-        """Put what is new where nothing stands, as is mostly so, without a look before. Raises OSError."""
-        if job.staged is None or job.before is not None or self._links.follows(job):
-            return False
-        if not put_if_free(job.staged, self._batch.fd, name(job.path), self._written.enter(parent(job.path))):
-            return False
-        self._ended.append(job)
-        return True
+    def _place_new(self, jobs: Iterable[Job]) -> list[Job]:
+        """Put what is new where nothing stands, as is mostly so, without a look before; which jobs are left."""
+        left = []
+        for job in jobs:
+            path = job.entry.path
+            if job.staged is not None and job.before is None and path in self._jobs and not self._links.follows(job):
+                above, _, child = path.rpartition(b"/")
+                with contextlib.suppress(OSError):
+                    if put_if_free(job.staged, self._batch.fd, child, self._written.enter(TreePath(above))):
+                        self._ended.append(job)
+                        continue
+            left.append(job)
+        return left
 
     def _following(self, jobs: list[Job], late: list[Job]) -> tuple[list[Job], list[Job]]:
         """Those that can be linked before anything is removed, so that no moment lacks both names; and the others."""

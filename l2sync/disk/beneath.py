@@ -9,7 +9,7 @@ import stat
 from collections import OrderedDict
 from pathlib import Path
 
-from l2sync.modtree import PRIVATE, ROOT, TreePath, ancestors, name, parent
+from l2sync.modtree import PRIVATE, ROOT, TreePath, ancestors
 
 from .moments import tells_every_change
 from .times import Times
@@ -252,8 +252,10 @@ class Directories:
     def stat(self, path: TreePath) -> os.stat_result | None:
         """What stands at ``path``, links not followed; None if nothing does. Raises OSError for other troubles."""
         try:
-            status = self._beneath.top_status(path)
-            return status or os.stat(name(path), dir_fd=self.get(parent(path)), follow_symlinks=False)
+            if (not path or not self._beneath.plain) and (status := self._beneath.top_status(path)) is not None:
+                return status
+            above, _, child = path.rpartition(b"/")
+            return os.stat(child, dir_fd=self.get(TreePath(above)), follow_symlinks=False)
         except OSError as error:
             if error.errno in NOT_THERE:
                 return None

@@ -45,7 +45,9 @@ def has_holes(data: bytes) -> bool:
 def write_all(fd: int, data: bytes, offset: int) -> None:
     """Write to a new file, whose size is set already, all but whole blocks of zeros. Raises OSError."""
     if not has_holes(data):
-        _write(fd, memoryview(data), offset)
+        done = os.pwrite(fd, data, offset)
+        if done < len(data):
+            _write(fd, memoryview(data)[done:], offset + done)
         return
     view = memoryview(data)
     start = 0

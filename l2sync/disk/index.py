@@ -6,6 +6,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,8 @@ CREATE TABLE IF NOT EXISTS leftover(batch TEXT NOT NULL, packed BLOB NOT NULL);
 CREATE TEMP TABLE wanted_path(path BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TEMP TABLE wanted_hash(hash INTEGER PRIMARY KEY);
 """
+_FEW = 16
+"""Of more paths it is asked first whether anything is known between them: of what is new, mostly nothing is."""
 _CANDIDATES = 4
 """So many local places of one chunk are tried, at the most."""
 
@@ -46,11 +49,49 @@ class Row(NamedTuple):
         return unpack_entry(self.packed)[0]
 
 
+class Noted(NamedTuple):
+    """An entry of a batch, and as it is packed: once for the journal and for what comes of it."""
+
+    entry: Entry
+    packed: bytes
+
+
 class Place(NamedTuple):
     """Where a local file may hold a chunk: to be verified, for the file may have changed."""
 
     path: TreePath
     offset: int
+
+
+@dataclass(slots=True)
+class _Change:
+    """What a transaction writes, by table."""
+
+    rows: list[tuple[int, TreePath, int, bytes, bytes]] = field(default_factory=list)
+    gone: list[tuple[int, int, int]] = field(default_factory=list)
+    made: list[tuple[int, int, int]] = field(default_factory=list)
+    parted: list[tuple[bytes, int]] = field(default_factory=list)
+    linked: list[tuple[bytes, int]] = field(default_factory=list)
+
+    def add(self, number: int, entry: Entry, row: Row | None) -> None:
+        """What of an entry is held beside its row, which was ``row`` before."""
+        if entry.link_group:
+            self.linked.append((entry.link_group, number))
+        if row is None:
+            self._make(number, entry)
+            return
+        before = row.entry()
+        if before.link_group and before.link_group != entry.link_group:
+            self.parted.append((before.link_group, number))
+        if before.chunks != entry.chunks:
+            self.gone += _chunk_rows(number, before)
+            self._make(number, entry)
+
+    def _make(self, number: int, entry: Entry) -> None:
+        if len(entry.chunks) == CHUNK_RECORD:
+            self.made.append((_short(entry.chunks), number, 0))
+        elif entry.chunks:
+            self.made += _chunk_rows(number, entry)
 
 
 class Index:
@@ -136,9 +177,16 @@ class Index:
 
     def rows(self, paths: Iterable[TreePath]) -> dict[TreePath, Row]:
         """What is known of many paths; unknown ones are left out."""
+        paths = set(paths)
+        if len(paths) > _FEW and not self._any_between(min(paths), max(paths)):
+            return {}
         query = "SELECT path, id, kind, packed, signature FROM wanted_path CROSS JOIN entry USING(path)"
         found = self._joined(query, paths)
         return {TreePath(path): Row(number, Kind(kind), packed, sig) for path, number, kind, packed, sig in found}
+
+    def _any_between(self, first: TreePath, last: TreePath) -> bool:
+        found = self._db.execute("SELECT 1 FROM entry WHERE path>=? AND path<=? LIMIT 1", (first, last))
+        return found.fetchone() is not None
 
     def _joined(self, query: str, paths: Iterable[TreePath]) -> list[Any]:
         """Run a query in which ``wanted_path`` is the paths."""
@@ -239,39 +287,30 @@ class Index:
         counter: int | None = None,
         batch: str | None = None,
         known: Mapping[TreePath, Row] | None = None,
+        noted: Mapping[TreePath, Noted] | None = None,
     ) -> None:
         """Write entries with their signatures, and the counter, durably; a batch's journal is closed with it.
 
-        ``known``: the rows of these paths as they are now, where the caller has read them already.
+        ``known``: the rows of these paths as they are now, where the caller has read them already. ``noted``: what the
+        batch's journal holds of them.
         """
         old = known if known is not None else self.rows(entry.path for entry, _ in records)
-        gone: list[tuple[int, int, int]] = []
-        made: list[tuple[int, int, int]] = []
-        parted: list[tuple[bytes, int]] = []
-        linked: list[tuple[bytes, int]] = []
-        rows = []
+        change = _Change()
         for entry, sig in records:
-            row = old.get(entry.path)
-            packed = pack_entry(entry)
+            row, journaled = old.get(entry.path), noted.get(entry.path) if noted else None
+            packed = journaled.packed if journaled is not None and journaled.entry is entry else pack_entry(entry)
             if row is None:
                 number, self._next_id = self._next_id, self._next_id + 1
-                made += _chunk_rows(number, entry)
             else:
-                number, before = row.id, row.entry()
-                if before.link_group and before.link_group != entry.link_group:
-                    parted.append((before.link_group, number))
-                if before.chunks != entry.chunks:
-                    gone += _chunk_rows(number, before)
-                    made += _chunk_rows(number, entry)
-            if entry.link_group:
-                linked.append((entry.link_group, number))
-            rows.append((number, entry.path, int(entry.kind), packed, sig))
+                number = row.id
+            change.add(number, entry, row)
+            change.rows.append((number, entry.path, int(entry.kind), packed, sig))
         with self._transaction():
-            self._db.executemany("DELETE FROM chunk WHERE hash=? AND entry=? AND offset=?", gone)
-            self._db.executemany("INSERT OR REPLACE INTO entry VALUES(?, ?, ?, ?, ?)", rows)
-            self._db.executemany("INSERT OR IGNORE INTO chunk VALUES(?, ?, ?)", made)
-            self._db.executemany("DELETE FROM link WHERE label=? AND entry=?", parted)
-            self._db.executemany("INSERT OR IGNORE INTO link VALUES(?, ?)", linked)
+            self._db.executemany("DELETE FROM chunk WHERE hash=? AND entry=? AND offset=?", change.gone)
+            self._db.executemany("INSERT OR REPLACE INTO entry VALUES(?, ?, ?, ?, ?)", change.rows)
+            self._db.executemany("INSERT OR IGNORE INTO chunk VALUES(?, ?, ?)", change.made)
+            self._db.executemany("DELETE FROM link WHERE label=? AND entry=?", change.parted)
+            self._db.executemany("INSERT OR IGNORE INTO link VALUES(?, ?)", change.linked)
             if counter is not None and counter > self.counter:
                 self.set_meta("counter", str(counter))
             if batch is not None:
@@ -292,10 +331,12 @@ class Index:
 
     # --- the journal of what is on its way in -----------------------------------------------------
 
-    def journal(self, batch: str, entries: Iterable[Entry]) -> None:
+    def journal(self, batch: str, entries: Iterable[Entry]) -> dict[TreePath, Noted]:
         """Note what a batch will bring. Outlives the process; may be lost with the power, which costs versions only."""
-        packed = b"".join(map(pack_entry, entries))
+        noted = {entry.path: Noted(entry, pack_entry(entry)) for entry in entries}
+        packed = b"".join([one.packed for one in noted.values()])
         self._lazily("INSERT INTO journal VALUES(?, ?)", [(batch, packed)] if packed else [])
+        return noted
 
     def journaled(self) -> list[Entry]:
         """What batches that never ended would have brought."""

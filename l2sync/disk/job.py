@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from l2sync.modtree import Entry, Kind, TreePath
 
@@ -23,10 +23,11 @@ class Job:
     status: os.stat_result | None = None
     """What stood there when it was found free to be replaced."""
 
-    @property
-    def path(self) -> TreePath:
-        """Where."""
-        return self.entry.path
+    path: TreePath = field(init=False)
+    """Where."""
+
+    def __post_init__(self) -> None:
+        self.path = self.entry.path
 
     @property
     def keeps_content(self) -> bool:

@@ -55,7 +55,7 @@ class Leftovers:
     def keep(self, batch: StagedBatch) -> None:
         """Take over the files of a batch that was closed with its files kept."""
         self._index.keep_journals(batch.label)
-        self._take(batch.beneath, batch.label, batch.journaled.values())
+        self._take(batch.beneath, batch.label, [noted.entry for noted in batch.journaled.values()])
         if batch.label not in self._batches:
             self._drop(batch.beneath, batch.label)
         self._thin(batch.beneath)

@@ -22,8 +22,10 @@ _KINDS = {
     stat.S_IFCHR: Kind.CHAR,
     stat.S_IFBLK: Kind.BLOCK,
 }
-DEVICES = frozenset({Kind.CHAR, Kind.BLOCK})
-SPECIAL = DEVICES | {Kind.FIFO}
+_TYPE_BITS = tuple(next((bits for bits, one in _KINDS.items() if one is kind), 0) for kind in Kind)
+"""By kind, what the type bits of a mode are; a number, as hashing a member of an enumeration takes long."""
+DEVICES = (Kind.CHAR, Kind.BLOCK)
+SPECIAL = (*DEVICES, Kind.FIFO)
 """Kept in sync where a tree's options say so. A socket never is: it is nothing without the process that made it."""
 
 
@@ -65,8 +67,7 @@ def signed_mtime(signed: bytes) -> int:
 def same_attributes(entry: Observation, status: os.stat_result, times: Times) -> bool:
     """Whether kind, mode, owner, time and size or device number are those of the entry. Raises OSError."""
     return (
-        kind_of(status) is entry.kind
-        and stat.S_IMODE(status.st_mode) == entry.mode
+        status.st_mode == _TYPE_BITS[entry.kind] | entry.mode
         and status.st_uid == entry.uid
         and status.st_gid == entry.gid
         and (entry.kind is not Kind.FILE or status.st_size == entry.size)

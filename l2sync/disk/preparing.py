@@ -60,7 +60,7 @@ class Preparation:
                 if pausing(error) and not self._nested(entry):
                     raise
                 self._failed[entry.path] = error.strerror or str(error)
-        for number in self._batch.missing:
+        for number in self._batch.parts:
             if is_zeros(chunks[number]):
                 self._batch.write(number, None)
         self._copy_local(chunks)

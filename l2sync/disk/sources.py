@@ -73,6 +73,10 @@ class Sources:
     def supply(self, job: Job) -> bool:
         """Stage what will stand at the job's path; False when its content is not at hand. Raises OSError."""
         entry, area = job.entry, self._batch.at(job.path)
+        own = self._batch.files.get(entry.path)
+        if own is not None and own.entry is entry and own.area == area and not own.left:
+            job.staged = own.name
+            return True
         xattrs = self._directories.system(job.path).xattrs
         if entry.kind is Kind.LINK:
             job.staged = self._batch.fresh_name()
@@ -84,7 +88,6 @@ class Sources:
             os.mknod(job.staged, _TYPES[entry.kind] | 0o600, entry.rdev, dir_fd=area)
             set_attributes(entry, job.staged, area, xattrs)
             return True
-        own = self._batch.files.get(entry.path)
         if own is not None and own.area == area and not own.left and own.entry.chunks == entry.chunks:
             job.staged = own.name
             if not own.entry.same_state(entry):

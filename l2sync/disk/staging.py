@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import OrderedDict
+from typing import NamedTuple
 
 from blake3 import blake3
 
-from l2sync.modtree import PRIVATE, Entry, TreePath
+from l2sync.modtree import CHUNK_RECORD, PRIVATE, Entry, TreePath
 
 from .beneath import DIRECTORY, Beneath, System, sync_file_system
+from .chunker import SMALLEST
 from .cloning import Piece, Run, runs, share
 from .guard import no_room, pausing
 from .holes import copy_all, has_holes, write_all
+from .index import Noted
 from .look import set_open_attributes
 from .marking import make_private
-from .xattrs import Xattrs
 
 AREA = PRIVATE + b"/staging"
 _OPEN_FILES = 64
@@ -40,6 +42,16 @@ class StagedFile:
         self.made = False
 
 
+class _Birth(NamedTuple):
+    """What a file has of its own accord that is made in a directory."""
+
+    bare: bool
+    """No extended attributes."""
+    mask: int
+    """The bits of a mode that are not taken away."""
+    owners: tuple[int, int]
+
+
 class StagedBatch:
     """The staged files of one batch, in a directory of their own; one more in each file system mounted in the tree."""
 
@@ -54,7 +66,7 @@ class StagedBatch:
         """Such directories of file systems that are mounted no more."""
         self.files: dict[TreePath, StagedFile] = {}
         self.by_content: dict[bytes, list[StagedFile]] = {}
-        self.journaled: dict[TreePath, Entry] = {}
+        self.journaled: dict[TreePath, Noted] = {}
         self.broken: dict[TreePath, str] = {}
         """Files given up, and why: they cannot be written, the others can."""
         self.ran_out: OSError | None = None
@@ -69,13 +81,11 @@ class StagedBatch:
         self._open: OrderedDict[bytes, int] = OrderedDict()
         self._unsynced: list[tuple[int, bytes]] = []
         self._count = 0
-        self._bare: dict[int, bool] = {}
-        """By directory, whether files made in it have no extended attributes of their own accord; tried out once."""
+        self._births: dict[int, _Birth] = {}
 
     def at(self, path: TreePath) -> int:
         """The batch's directory in the file system that ``path`` is on. Raises OSError."""
-        system = self.beneath.system(path)
-        if not system.nested:
+        if self.beneath.plain or not (system := self.beneath.system(path)).nested:
             return self.fd
         known = self._nested.get(system.top)
         if known is not None and known[0] == system.device:
@@ -88,6 +98,17 @@ class StagedBatch:
 
     def expect(self, entry: Entry, numbers: dict[bytes, int]) -> None:
         """Make room for a file whose chunks have these numbers in the batch. Raises OSError, KeyError."""
+        if len(entry.chunks) == CHUNK_RECORD:
+            number = numbers[entry.chunks[:-4]]
+            file = StagedFile(entry, staged_name(entry.path), 1, self.at(entry.path))
+            self.lengths[number] = entry.size
+            self._places.setdefault(number, []).append((file, 0))
+        else:
+            file = self._expect_many(entry, numbers)
+        self.files[entry.path] = file
+        self.by_content.setdefault(entry.chunks, []).append(file)
+
+    def _expect_many(self, entry: Entry, numbers: dict[bytes, int]) -> StagedFile:
         chunks = entry.chunk_list()
         places = [numbers[chunk.hash] for chunk in chunks]
         file = StagedFile(entry, staged_name(entry.path), len(chunks), self.at(entry.path))
@@ -96,8 +117,7 @@ class StagedBatch:
             self.lengths[number] = chunk.length
             self._places.setdefault(number, []).append((file, offset))
             offset += chunk.length
-        self.files[entry.path] = file
-        self.by_content.setdefault(entry.chunks, []).append(file)
+        return file
 
     def fresh_name(self) -> bytes:
         """A name in the batch's directory that nothing has yet."""
@@ -113,6 +133,12 @@ class StagedBatch:
     def missing(self) -> list[int]:
         """Numbers of the chunks still to come."""
         return sorted(self._places)
+
+    @property
+    def parts(self) -> list[int]:
+        """Those of them that are no small file's only one: of one of these, nobody asks whether it holds zeros."""
+        found = self._places.items()
+        return [n for n, places in found if self.lengths[n] >= SMALLEST or any(file.left > 1 for file, _ in places)]
 
     def awaits(self, number: int) -> bool:
         """Whether this chunk is still to come."""
@@ -273,7 +299,10 @@ class StagedBatch:
                 os.ftruncate(fd, entry.size)
             if data is not None:
                 write_all(fd, data, 0)
-            set_open_attributes(entry, fd, self._xattrs(file))
+            if self._born_right(file):
+                os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
+            else:
+                set_open_attributes(entry, fd, self.beneath.system(entry.path).xattrs)
         except OSError:
             os.unlink(file.name, dir_fd=file.area)
             raise
@@ -283,21 +312,25 @@ class StagedBatch:
         file.left = 0
         self._unsynced.append((file.area, file.name))
 
-    def _xattrs(self, file: StagedFile) -> Xattrs | None:
-        """What sees to a new file's extended attributes; None where it has none, and shall have none."""
-        xattrs = self.beneath.system(file.entry.path).xattrs
-        if file.entry.xattrs:
-            return xattrs
-        bare = self._bare.get(file.area)
-        if bare is None:
-            name = self.fresh_name()
-            fd = os.open(name, _CREATE, 0o600, dir_fd=file.area)
-            try:
-                bare = self._bare[file.area] = not xattrs.of_open(fd)
-            finally:
-                os.close(fd)
-                os.unlink(name, dir_fd=file.area)
-        return None if bare else xattrs
+    def _born_right(self, file: StagedFile) -> bool:
+        """Whether a file that is made in its directory has the owner, mode and attributes of its entry by that."""
+        born, entry = self._births.get(file.area), file.entry
+        if born is None:
+            born = self._births[file.area] = self._birth(file)
+        masked = (entry.mode & 0o777 | 0o600) & born.mask
+        return born.bare and not entry.xattrs and masked == entry.mode and born.owners == (entry.uid, entry.gid)
+
+    def _birth(self, file: StagedFile) -> _Birth:
+        """Find it out by making one."""
+        name = self.fresh_name()
+        fd = os.open(name, _CREATE, 0o777, dir_fd=file.area)
+        try:
+            status = os.fstat(fd)
+            bare = not self.beneath.system(file.entry.path).xattrs.of_open(fd)
+            return _Birth(bare, status.st_mode & 0o777, (status.st_uid, status.st_gid))
+        finally:
+            os.close(fd)
+            os.unlink(name, dir_fd=file.area)
 
     def _descriptor(self, file: StagedFile) -> int:
         fd = self._open.get(file.name)

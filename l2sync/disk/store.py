@@ -6,7 +6,7 @@ import errno
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -21,7 +21,7 @@ from .explain import Seen, look_at
 from .firstlook import FirstLook
 from .guard import Guard, Paused, no_room
 from .ignore import Ignore, IgnoredDirectories
-from .index import Index
+from .index import Index, Noted
 from .leftovers import Leftovers
 from .mounts import Mounts, View, clean
 from .options import TreeOptions
@@ -271,9 +271,9 @@ class TreeStore:
             entries = list(entries)
             self._end(key, keep=False)
             self._leftovers.set_aside(beneath, _label(key))
-            self._index.journal(_label(key), entries)
+            noted = self._index.journal(_label(key), entries)
             batch = self._batches[key] = StagedBatch(beneath, _label(key))
-            batch.journaled = {entry.path: entry for entry in entries}
+            batch.journaled = noted
             with Directories(beneath) as directories:
                 prepared = Preparation(self._index, batch, directories, self._leftovers).run(entries, chunks)
             self._check_room(batch)
@@ -299,14 +299,13 @@ class TreeStore:
             batch = self._staged(key, beneath)
             if batch is None:
                 batch = self._batches[key] = StagedBatch(beneath, _label(key))
-            known = batch.journaled
-            fresh = [target.entry for target in targets if known.get(target.entry.path) != target.entry]
-            self._index.journal(_label(key), fresh)
+            batch.journaled |= self._index.journal(_label(key), _not_noted(targets, batch.journaled))
             special = self.options.devices
             with self._versions.keeping(beneath) as keeping:
                 applier = Applier(beneath, self._index, self._ignore, special, batch, self._guard.note, keeping)
                 result, records = applier.run(targets)
-            self._index.put(records, batch=_label(key) if last else None, known=applier.known)
+            closed = _label(key) if last else None
+            self._index.put(records, batch=closed, known=applier.known, noted=batch.journaled)
             self._note_change()
             self._index.set_signatures(applier.refreshed.items())
             for entry, _ in records:
@@ -442,6 +441,16 @@ class TreeStore:
                 raise
             self._index_failed = True
             raise Paused(f"the index cannot be used: {error}") from error
+
+
+def _not_noted(targets: Iterable[Target], noted: Mapping[TreePath, Noted]) -> list[Entry]:
+    """What a commit makes that the batch's journal does not hold."""
+    entries = (target.entry for target in targets)
+    return [one for one in entries if (known := noted.get(one.path)) is None or _differ(known.entry, one)]
+
+
+def _differ(one: Entry, other: Entry) -> bool:
+    return one is not other and one != other
 
 
 def _label(key: BatchKey) -> str:

@@ -17,6 +17,8 @@ from .tree import SharedTree
 _PIECE_BYTES = 64 << 10
 _PIECE_ENTRIES = 500
 _MOST_LOCK_PATHS = 100
+_SMALL = 128 << 10
+"""A shorter chunk may be all of a small file, and then no receiver asks itself whether it holds but zeros."""
 
 
 class Progress(Enum):
@@ -188,4 +190,4 @@ def pushable(shared: SharedTree, table: ChunkTable, most: int) -> list[tuple[int
     fresh = [i for i, chunk in enumerate(table.chunks) if chunk.hash not in shared.replaced]
     if not fresh or sum(table.chunks[i].length for i in fresh) > most:
         return []
-    return [(i, i) for i in fresh if not is_zeros(table.chunks[i])]
+    return [(i, i) for i in fresh if table.chunks[i].length < _SMALL or not is_zeros(table.chunks[i])]
