@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import stat
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import outcome
@@ -51,6 +51,14 @@ class Look(NamedTuple):
     unreadable: dict[TreePath, str]
 
 
+@dataclass(slots=True)
+class _Placing:
+    """What a commit puts in place, and until when (ns) events there are taken for its own."""
+
+    paths: set[TreePath]
+    until: int
+
+
 def _unheard(result: int | Exception) -> None:
     """Nobody waits for a scan."""
 
@@ -80,8 +88,7 @@ class Desk:
         self._first: Callable[[int | Exception], None] | None = None
         """Waits for the end of a look at the whole tree, which may come in portions; and how much was found so far."""
         self._portions = 0
-        self._placing: OrderedDict[TreePath, int] = OrderedDict()
-        """What a commit puts in place, and until when events there are taken for its own."""
+        self._placing: list[_Placing] = []
         self._unreadable: dict[TreePath, str] = {}
         """As the node heard it last."""
         self._carried: list[str] = []
@@ -205,14 +212,14 @@ class Desk:
     def placed(self, paths: Iterable[TreePath]) -> set[TreePath]:
         """Those of the paths that a commit of ours is touching, or has just touched."""
         now = self._clock()
-        while self._placing and next(iter(self._placing.values())) < now:
-            self._placing.popitem(last=False)
-        return {path for path in paths if self._placing.get(path, 0) >= now}
+        self._placing = [one for one in self._placing if one.until >= now]
+        return {path for one in self._placing for path in one.paths.intersection(paths)}
 
-    def _note_placing(self, targets: Iterable[Target], until: int) -> None:
-        for path in {place for target in targets for place in (target.entry.path, parent(target.entry.path))}:
-            self._placing[path] = until
-            self._placing.move_to_end(path)
+    def _note_placing(self, targets: Iterable[Target]) -> _Placing:
+        paths = {target.entry.path for target in targets}
+        placing = _Placing(paths | {parent(path) for path in paths}, self._clock() + _LONGEST_COMMIT)
+        self._placing.append(placing)
+        return placing
 
     def set_paused(self, reason: str | None, held: bool = False) -> None:
         """Tell the node of a pause or of its end; after the end the whole tree is to be looked at."""
@@ -234,15 +241,15 @@ class Desk:
         self._do(lambda: self.store.prepare(effect.key, effect.entries, list(effect.chunks)), succeed, fail)
 
     def _commit(self, effect: api.Commit) -> None:
-        self._note_placing(effect.targets, self._clock() + _LONGEST_COMMIT)
+        placing = self._note_placing(effect.targets)
 
         def succeed(result: CommitResult) -> api.DiskEvent:
-            self._note_placing(effect.targets, self._clock() + _ECHO)
+            placing.until = self._clock() + _ECHO
             applied, changed = tuple(result.applied), tuple(result.changed)
             return api.Committed(self.name, effect.key, applied, changed, dict(result.failed))
 
         def fail(reason: str) -> api.DiskEvent:
-            self._note_placing(effect.targets, 0)
+            placing.until = 0
             failed: Mapping[TreePath, str] = {target.entry.path: reason for target in effect.targets}
             return api.Committed(self.name, effect.key, (), (), failed)
 

@@ -293,8 +293,9 @@ class ModTree:
         """The record of a path's entry, empty where there is none, and its digest."""
         if not path:
             return self._root
-        own = self._directories.get(parent(path))
-        found = None if own is None else own.find(name(path))
+        place, _, child = path.rpartition(b"/")
+        own = self._directories.get(TreePath(place))
+        found = None if own is None else own.find(child)
         if found is None:
             return b"", NO_ENTRY
         block, at = found
@@ -305,21 +306,28 @@ class ModTree:
         self._set(path, record, blake3(packed).digest())
 
     def _set(self, path: TreePath, record: bytes, digest: bytes) -> None:
-        self._account(path, self._find(path)[0], -1)
-        self._account(path, record, 1)
         own = self._directories.get(path)
         if own is not None:
             own.digest = None
+        self._account(path, record, 1)
         if not path:
+            self._account(path, self._root[0], -1)
             self._root = (record, digest)
             return
-        above = self._reach(parent(path))
-        found = above.find(name(path))
+        place, _, child = path.rpartition(b"/")
+        above = self._directories.get(TreePath(place))
+        found = above.find(child) if above is not None else None
+        if above is None or found is None:
+            above = self._reach(TreePath(place))
+            found = above.find(child)
         if found is None:
-            above.add(name(path), record, digest)
+            above.add(child, record, digest)
         else:
-            found[0].set(found[1], record, digest)
-        self._touch(path)
+            block, at = found
+            self._account(path, block.records[at], -1)
+            block.set(at, record, digest)
+        if above.changed(child):
+            self._touch(TreePath(place))
 
     def _account(self, path: TreePath, record: bytes, sign: int) -> None:
         if not record:

@@ -28,7 +28,7 @@ class Lately:
 
     def came(self, paths: Iterable[TreePath], now: int) -> None:
         """These were not there, and are now."""
-        for path in paths:
+        for path in paths if self.lost else ():
             if self._lost.pop(path, None) is None and self.lost and len(self._born) < _REMEMBERED:
                 self._born[path] = now
 

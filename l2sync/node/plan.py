@@ -53,6 +53,7 @@ class Plan:
 
     def heal(self) -> None:
         """See to it that what lives has a living directory above it (an edit beats a deletion)."""
+        living = set[TreePath]()
         for path in sorted(self.targets, key=len, reverse=True):
             entry = self.targets[path]
             if entry.kind is not Kind.DIR and path in self.targets and self._has_living_children(path):
@@ -61,8 +62,11 @@ class Plan:
                 above = path
                 while above != ROOT:
                     above = parent(above)
+                    if above in living:
+                        break
                     standing = self.view(above)
                     if standing is not None and standing.kind is Kind.DIR:
+                        living.add(above)  # and stays so: healing only makes directories
                         break
                     if standing is not None:
                         self._revive(above)
@@ -108,9 +112,9 @@ class Plan:
     def as_targets(self) -> list[Target]:
         """The plan for the disk, parents first; what is already so is left out."""
         return [
-            Target(entry=entry, expected=self.tree.get(path))
-            for path, entry in sorted(self.targets.items())
-            if self.tree.get(path) != entry
+            Target(entry=self.targets[path], expected=known)
+            for path in sorted(self.targets)
+            if (known := self.tree.get(path)) != self.targets[path]
         ]
 
 

@@ -217,13 +217,14 @@ class Receiving:
         Such a version rests on what the scan saw, not on what was committed. It goes to the index once more, lest
         index and tree name different versions.
         """
-        since = []
+        taken, since = list[Entry](), list[Entry]()
         for entry in applied:
             mine = shared.tree.get(entry.path)
             if mine is None or mine.version.compare(entry.version) in (Order.BEFORE, Order.EQUAL):
-                shared.adopt((entry,), now)
+                taken.append(entry)
             else:
                 since.append(mine)
+        shared.adopt(taken, now)
         if since:
             self.ctx.emit(Persist(shared.name, tuple(since), shared.counter))
             self.ctx.emit(Rescan(shared.name, tuple(entry.path for entry in since)))

@@ -54,8 +54,8 @@ class Rounds:
 
     def next(self) -> tuple[Target, ...]:
         """The targets of the next round, without those that lack a copy."""
-        targets, self.doing = self.waiting.pop(0), ()
-        for target in targets:
+        doing = list[Target]()
+        for target in self.waiting.pop(0):
             path = target.entry.path
             missing = self.spares.get(path, frozenset()) & self.lacking
             if missing:
@@ -64,7 +64,8 @@ class Rounds:
                 why = next(reasons, "something else stands there")
                 self.failed[path] = f"its conflict copy cannot be kept: {why}"
             else:
-                self.doing += (target,)
+                doing.append(target)
+        self.doing = tuple(doing)
         return self.doing
 
     def done(self, event: Committed) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from l2sync.modtree import Chunk, Entry
+from l2sync.modtree import CHUNK_RECORD, Chunk, Entry
 
 
 @dataclass(slots=True)
@@ -27,13 +27,20 @@ class ChunkTable:
 def chunk_table(entries: Iterable[Entry]) -> ChunkTable:
     """Number the chunks of a batch."""
     table = ChunkTable()
+    index, chunks, places = table.index, table.chunks, table._places
     for place, entry in enumerate(entries):
+        if len(entry.chunks) == CHUNK_RECORD:
+            digest = entry.chunks[:-4]
+            if index.setdefault(digest, len(chunks)) == len(chunks):
+                chunks.append(Chunk(digest, entry.size))
+                places.append((place, 0))
+            continue
         offset = 0
         for chunk in entry.chunk_list():
-            if chunk.hash not in table.index:
-                table.index[chunk.hash] = len(table.chunks)
-                table.chunks.append(chunk)
-                table._places.append((place, offset))
+            if chunk.hash not in index:
+                index[chunk.hash] = len(chunks)
+                chunks.append(chunk)
+                places.append((place, offset))
             offset += chunk.length
     return table
 
