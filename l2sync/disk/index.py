@@ -111,7 +111,7 @@ class Index:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA temp_store=MEMORY")
-        db.execute("PRAGMA cache_size=-32768")
+        db.execute("PRAGMA cache_size=-8192")
         db.executescript(_SCHEMA)
         return db
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 
 from blake3 import blake3
 
 _NAME_HASH = 8
-_MOST_IN_ONE = 64
-"""Children beyond which a directory is divided by the hashes of their names."""
+_MOST_IN_ONE = 256
+"""Children beyond which a directory is divided by the hashes of their names, first into 16 blocks: a block costs 300
+bytes whatever is in it."""
+_MOST_IN_PART = 512
+"""Children in one of these beyond which there are 256."""
+_BUCKETS = 256
 DIGEST = 32
+Row: TypeAlias = tuple[bytes, bytes, bytes]
+"""A child's name, record and digest."""
+Buckets: TypeAlias = dict[int, list[Row] | bytes]
+"""Children by the first bytes of their names' hashes; the digest of a bucket where it is known."""
 NO_ENTRY = bytes(DIGEST)
 _END = b"/"
 """No name holds it, so that searching for a name between two of them finds that name alone."""
@@ -51,7 +60,7 @@ class Block:
         """The digest of a child's entry."""
         return bytes(self._digests[at * DIGEST : (at + 1) * DIGEST])
 
-    def rows(self) -> Iterator[tuple[bytes, bytes, bytes]]:
+    def rows(self) -> Iterator[Row]:
         """Name, record and digest of each."""
         digests = bytes(self._digests)
         for at, (name, record) in enumerate(zip(self.names(), self.records, strict=True)):
@@ -78,15 +87,19 @@ class Block:
 
 
 class Children:
-    """A directory's children: in one block while they are few, else in one for each first byte of their hashes."""
+    """A directory's children: in one block while they are few, else in one for each beginning of a name's hash."""
 
-    __slots__ = ("_parts", "_whole", "digest", "digests")
+    __slots__ = ("_bits", "_known", "_parts", "_stale", "_whole", "digest")
 
     def __init__(self) -> None:
         self._whole: Block | None = Block()
         self._parts: dict[int, Block] = {}
-        self.digests: dict[int, bytes] = {}
-        """What is known of the buckets of a divided directory."""
+        self._bits = 0
+        """Of a name's hash, to tell its part."""
+        self._known: bytearray | None = None
+        """The digests of a divided directory's buckets; zeros for what is not known, or empty."""
+        self._stale = 0
+        """A bit for each part of which not all digests are known."""
         self.digest: bytes | None = None
         """What is known of the directory and all below it. While it is not known, neither is that of any above."""
 
@@ -95,80 +108,111 @@ class Children:
 
     def find(self, name: bytes) -> tuple[Block, int] | None:
         """The block that a child is in, and where."""
-        block = self._whole if self._whole is not None else self._parts.get(first_byte(name))
+        block = self._whole if self._whole is not None else self._parts.get(self._part(name))
         at = -1 if block is None else block.find(name)
         return None if block is None or at < 0 else (block, at)
 
     def add(self, name: bytes, record: bytes = b"", digest: bytes = NO_ENTRY) -> None:
         """One more child, which is not here yet."""
         if self._whole is not None and len(self._whole) >= _MOST_IN_ONE:
-            whole, self._whole = self._whole, None
-            for row in whole.rows():
-                self.add(*row)
+            self._divide(4)
         if self._whole is not None:
             self._whole.add(name, record, digest)
-        else:
-            self._parts.setdefault(first_byte(name), Block()).add(name, record, digest)
+            return
+        part = self._parts.setdefault(self._part(name), Block())
+        part.add(name, record, digest)
+        if self._bits == 4 and len(part) > _MOST_IN_PART:
+            self._divide(8)
 
     def drop(self, name: bytes) -> None:
         """Forget a child that is here."""
         if self._whole is not None:
             self._whole.drop(name)
             return
-        byte = first_byte(name)
-        self._parts[byte].drop(name)
-        if not self._parts[byte]:
-            del self._parts[byte]
+        number = self._part(name)
+        self._parts[number].drop(name)
+        if not self._parts[number]:
+            del self._parts[number]
 
     def changed(self, name: bytes) -> bool:
         """A child is another now: whether any digest was known that says otherwise."""
         told = self.digest is not None
         self.digest = None
-        return (bool(self.digests) and self.digests.pop(first_byte(name), None) is not None) or told
+        if self._known is None:
+            return told
+        byte = first_byte(name)
+        self._stale |= 1 << (byte >> 8 - self._bits)
+        place = slice(byte * DIGEST, (byte + 1) * DIGEST)
+        told = told or self._known[place] != NO_ENTRY
+        self._known[place] = NO_ENTRY
+        return told
 
     def names(self) -> Iterator[bytes]:
         """All of them, in no order."""
         for block in self._blocks():
             yield from block.names()
 
-    def rows(self) -> Iterator[tuple[bytes, bytes, bytes]]:
+    def rows(self) -> Iterator[Row]:
         """Name, record and digest of each, in no order."""
         for block in self._blocks():
             yield from block.rows()
 
-    def buckets(self) -> dict[int, list[tuple[bytes, bytes, bytes]] | None]:
-        """The children by the first bytes of their hashes; None for a bucket whose digest is known."""
-        if self._whole is None:
-            parts = self._parts.items()
-            return {byte: None if byte in self.digests else list(block.rows()) for byte, block in parts}
-        found: dict[int, list[tuple[bytes, bytes, bytes]]] = {}
-        for row in self._whole.rows():
-            found.setdefault(first_byte(row[0]), []).append(row)
-        return dict(found)
+    def buckets(self) -> Buckets:
+        """All of them, or their digests where these are known."""
+        found: Buckets = {}
+        if self._known is not None:
+            for byte in range(_BUCKETS):
+                digest = bytes(self._known[byte * DIGEST : (byte + 1) * DIGEST])
+                if digest != NO_ENTRY:
+                    found[byte] = digest
+        unknown: dict[int, list[Row]] = {}
+        stale = [block for part, block in self._parts.items() if self._stale >> part & 1]
+        for block in stale if self._whole is None else [self._whole]:
+            for row in block.rows():
+                byte = first_byte(row[0])
+                if byte not in found:
+                    unknown.setdefault(byte, []).append(row)
+        found.update(unknown)
+        return found
 
-    def know(self, byte: int, digest: bytes) -> None:
-        """The digest of a bucket; kept where the directory is divided."""
-        if self._whole is None:
-            self.digests[byte] = digest
+    def know(self, digests: Mapping[int, bytes]) -> None:
+        """The digests of all buckets; kept where the directory is divided."""
+        if self._known is not None:
+            for byte, digest in digests.items():
+                self._known[byte * DIGEST : (byte + 1) * DIGEST] = digest
+            self._stale = 0
 
     def under(self, prefix: bytes) -> list[bytes]:
         """The names whose hashes start with these nibbles."""
         names = [name for block in self._blocks(prefix) for name in block.names()]
         return names if self._decides(prefix) else [name for name in names if _starts(name, prefix)]
 
-    def rows_under(self, prefix: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    def rows_under(self, prefix: bytes) -> list[Row]:
         """Name, record and digest of those."""
         rows = [row for block in self._blocks(prefix) for row in block.rows()]
         return rows if self._decides(prefix) else [row for row in rows if _starts(row[0], prefix)]
 
+    def _part(self, name: bytes) -> int:
+        return first_byte(name) >> 8 - self._bits
+
+    def _divide(self, bits: int) -> None:
+        rows, self._parts = list(self.rows()), {}
+        self._whole, self._bits = None, bits
+        for row in rows:
+            self._parts.setdefault(self._part(row[0]), Block()).add(*row)
+        # Digests are of buckets, which stay what they are; but which of them are known is asked part by part.
+        self._known = self._known or bytearray(_BUCKETS * DIGEST)
+        self._stale = (1 << (1 << bits)) - 1
+
     def _decides(self, prefix: bytes) -> bool:
         """Whether a block holds nothing but what a prefix is for."""
-        return not prefix or (self._whole is None and len(prefix) <= 2)
+        return len(prefix) * 4 <= self._bits
 
     def _blocks(self, prefix: bytes = b"") -> list[Block]:
         if self._whole is not None:
             return [self._whole]
-        return [block for byte, block in self._parts.items() if (b"%02x" % byte).startswith(prefix[:2])]
+        form, known = (b"%x", prefix[:1]) if self._bits == 4 else (b"%02x", prefix[:2])
+        return [block for part, block in self._parts.items() if (form % part).startswith(known)]
 
 
 def _starts(name: bytes, prefix: bytes) -> bool:

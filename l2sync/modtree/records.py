@@ -1,8 +1,8 @@
 """Entries in little memory: about a third of their packed form, which they come from and can be turned into again.
 
-Who wrote, what kind it is, its mode and owners are the same for many entries: they are held once. An entry that has one
-chunk at the most, no target, label or attributes, and a version of its own write alone, needs no more than thirty bytes
-and its hash. Any other is held as it is packed, without its path.
+Who wrote, who has seen it, what kind it is, its mode and owners are the same for many entries: they are held once. An
+entry that has one chunk at the most, no target, label or attributes, and a version of few replicas, needs no more than
+some thirty bytes and its hash. Any other is held as it is packed, without its path.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ from .entry import CHUNK_RECORD, Entry, Kind
 from .paths import TreePath
 from .version import VersionVector
 
-_SHORT = struct.Struct(">HqIQQ")
+_MOST_REPLICAS = 4
+"""In the version of an entry that is held without its packed form."""
+_NUMBER = struct.Struct(">H")
+_DOTS = tuple(struct.Struct(">" + "QQ" * count) for count in range(_MOST_REPLICAS + 1))
+_NARROW = tuple(struct.Struct(">HqII" + "I" * count) for count in range(_MOST_REPLICAS + 1))
+"""Common part's number, time (two fields), size, counters."""
+_WIDE = tuple(struct.Struct(">HqIQ" + "Q" * count) for count in range(_MOST_REPLICAS + 1))
+_NARROWEST = 1 << 32
+"""From here on a size or a counter takes eight bytes."""
 _WHOLE = b"\xff\xff"
 """In the place of a common part's number: what follows is packed."""
 _MOST_COMMON = 0xFFFF
@@ -27,8 +35,14 @@ class _Common(NamedTuple):
     mode: int
     uid: int
     gid: int
-    replica: int
+    writer: int
+    """Which of the replicas wrote."""
+    replicas: tuple[int, ...]
     author: str
+    form: struct.Struct
+
+
+_Key = tuple[bytes, int, tuple[int, ...], bytes, struct.Struct]
 
 
 class Records:
@@ -38,37 +52,49 @@ class Records:
 
     def __init__(self) -> None:
         self._common: list[_Common] = []
-        self._numbers: dict[tuple[bytes, bytes, bytes], int] = {}
+        self._numbers: dict[_Key, int] = {}
 
     def make(self, packed: bytes) -> tuple[TreePath, bytes]:
         """The path and the record of a packed entry that is known to be sound. Raises MalformedEntry."""
         fields = CODED_HEAD.unpack_from(packed)
         if fields[0] != FORMAT:
             raise MalformedEntry("an entry of another format")
-        size, rdev, _, counter, path_len, target_len, author_len, group_len, dots, xattrs, chunks = fields[7:]
         start = CODED_HEAD.size
-        end = start + path_len
-        path = TreePath(packed[start:end])
-        after = end + author_len
-        version, chunk = packed[after : after + 16], packed[after + 16 :]
-        short = (
-            not (rdev or target_len or group_len or xattrs)
-            and (dots == 1 and version == packed[_DOT_AT:_DOT_END])
-            and (chunks == 0 or (chunks == 1 and int.from_bytes(chunk[_HASH:], "big") == size))
-        )
-        number = self._number(packed, fields, packed[end:after]) if short else None
+        end = start + fields[11]
+        record = self._short(packed, fields, end)
+        return TreePath(packed[start:end]), record or _WHOLE + packed[:start] + packed[end:]
+
+    def _short(self, packed: bytes, fields: tuple[int, ...], at: int) -> bytes | None:
+        """A record that holds what is the entry's own alone; None for one of another form. ``at``: its path's end."""
+        size, rdev, *dot, _, target_len, author_len, group_len, count, xattrs, chunks = fields[7:]
+        if rdev or target_len or group_len or xattrs or chunks > 1 or not 0 < count <= _MOST_REPLICAS:
+            return None
+        after = at + author_len
+        version = _DOTS[count].unpack_from(packed, after)
+        digest = packed[after + count * _DOT :]
+        if digest and int.from_bytes(digest[_HASH:], "big") != size:
+            return None
+        replicas, counters = version[::2], version[1::2]
+        for writer in range(count):
+            if dot == [replicas[writer], counters[writer]]:
+                break
+        else:
+            return None
+        form = (_NARROW if size < _NARROWEST and max(counters) < _NARROWEST else _WIDE)[count]
+        number = self._number(fields, (packed[1:_OWNERS_END], writer, replicas, packed[at:after], form))
         if number is None:
-            return path, _WHOLE + packed[:start] + packed[end:]
-        return path, _SHORT.pack(number, fields[5], fields[6], size, counter) + chunk[:_HASH]
+            return None
+        return form.pack(number, fields[5], fields[6], size, *counters) + digest[:_HASH]
 
     def entry(self, path: TreePath, record: bytes) -> Entry:
         """The entry again."""
         if record[:2] == _WHOLE:
             head = 2 + CODED_HEAD.size
             return unpack_entry(record[2:head] + path + record[head:])[0]
-        number, seconds, ns, size, counter = _SHORT.unpack_from(record)
-        common = self._common[number]
-        digest = record[_SHORT.size :]
+        common = self._common[_NUMBER.unpack_from(record)[0]]
+        _, seconds, ns, size, *counters = common.form.unpack_from(record)
+        digest = record[common.form.size :]
+        dots = tuple(zip(common.replicas, counters, strict=True))
         return Entry(
             path=path,
             kind=common.kind,
@@ -78,9 +104,9 @@ class Records:
             mtime_ns=seconds * 1_000_000_000 + ns,
             size=size,
             chunks=digest + size.to_bytes(CHUNK_RECORD - _HASH, "big") if digest else b"",
-            version=VersionVector(((common.replica, counter),)),
+            version=VersionVector(dots),
             author=common.author,
-            dot=(common.replica, counter),
+            dot=dots[common.writer],
         )
 
     def kind_and_size(self, record: bytes) -> tuple[Kind, int]:
@@ -88,12 +114,11 @@ class Records:
         if record[:2] == _WHOLE:
             fields = CODED_HEAD.unpack_from(record, 2)
             return Kind(fields[1]), int(fields[7])
-        number, _, _, size, _ = _SHORT.unpack_from(record)
-        return self._common[number].kind, int(size)
+        common = self._common[_NUMBER.unpack_from(record)[0]]
+        return common.kind, int(common.form.unpack_from(record)[3])
 
-    def _number(self, packed: bytes, fields: tuple[int, ...], author: bytes) -> int | None:
+    def _number(self, fields: tuple[int, ...], key: _Key) -> int | None:
         """Which common part it is; None where there are too many to hold another."""
-        key = (packed[1:_OWNERS_END], packed[_DOT_AT : _DOT_AT + 8], author)
         number = self._numbers.get(key)
         if number is None:
             number = len(self._common)
@@ -101,12 +126,13 @@ class Records:
                 return None
             self._numbers[key] = number
             kind, mode, uid, gid = fields[1:5]
-            self._common.append(_Common(Kind(kind), mode, uid, gid, fields[9], author.decode()))
+            _, writer, replicas, author, form = key
+            self._common.append(_Common(Kind(kind), mode, uid, gid, writer, replicas, author.decode(), form))
         return number
 
 
 _OWNERS_END = 12
 """In a packed entry: kind, mode, uid and gid end here."""
-_DOT_AT = 40
-_DOT_END = 56
-assert struct.calcsize(">BBHII") == _OWNERS_END and struct.calcsize(">BBHIIqIQQ") == _DOT_AT
+_DOT = 16
+"""Bytes of one replica's part of a version."""
+assert struct.calcsize(">BBHII") == _OWNERS_END

@@ -6,13 +6,13 @@ evenly: digests are kept for the 256 first bytes, and a comparison goes down nib
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from blake3 import blake3
 
-from .block import NO_ENTRY, Children
+from .block import NO_ENTRY, Buckets, Children, Row
 from .codec import pack_entry
 from .entry import Entry, Kind
 from .merge import is_conflict_copy
@@ -23,7 +23,6 @@ FEW = 32
 """Children under a prefix up to which a piece names them one by one."""
 _SHORT = 16
 _MOST_NIBBLES = 16
-Row: TypeAlias = tuple[bytes, bytes, bytes]
 
 
 class Piece(NamedTuple):
@@ -159,12 +158,9 @@ class ModTree:
                 for place in (_join(path, child),)
             )
             return Piece(path, prefix, len(names), (), root + listed)
-        buckets = []
-        for nibble in range(16):
-            digest = self._prefix_digest(path, prefix + b"%x" % nibble)
-            if digest is not None:
-                buckets.append((nibble, digest[:_SHORT]))
-        return Piece(path, prefix, len(names), tuple(buckets), root)
+        digests = sorted(self._prefix_digests(path, prefix).items())
+        buckets = tuple((nibble, digest[:_SHORT]) for nibble, digest in digests)
+        return Piece(path, prefix, len(names), buckets, root)
 
     def differences(self, piece: Piece) -> Differences:
         """Compare a peer's piece with this tree."""
@@ -229,37 +225,32 @@ class ModTree:
             path = waiting[-1]
             own = self._directories[path]
             buckets = own.buckets()
-            unknown = self._unknown(path, buckets.values())
+            unknown = self._unknown(path, buckets)
             if unknown:
                 waiting += unknown
                 continue
             hasher = blake3(self.entry_digest(path))
-            for byte, digest in sorted(self._bucket_digests(path, own, buckets).items()):
+            for byte, digest in sorted(self._bucket_digests(path, buckets).items()):
                 hasher.update(bytes((byte,)) + digest)
             own.digest = hasher.digest()
             waiting.pop()
 
-    def _unknown(self, path: TreePath, buckets: Iterable[list[Row] | None]) -> list[TreePath]:
+    def _unknown(self, path: TreePath, buckets: Buckets) -> list[TreePath]:
         """Directories right below whose digests have to be known first."""
         found = []
-        for rows in buckets:
-            for child, _, _ in rows or ():
+        for rows in buckets.values():
+            for child, _, _ in () if isinstance(rows, bytes) else rows:
                 place = _join(path, child)
                 below = self._directories.get(place)
                 if below and below.digest is None:
                     found.append(place)
         return found
 
-    def _bucket_digests(
-        self, path: TreePath, own: Children, buckets: Mapping[int, list[Row] | None]
-    ) -> dict[int, bytes]:
-        found = {}
-        for byte, rows in buckets.items():
-            if rows is None:
-                found[byte] = own.digests[byte]
-            else:
-                found[byte] = self._digest_of(path, rows)
-                own.know(byte, found[byte])
+    def _bucket_digests(self, path: TreePath, buckets: Buckets) -> dict[int, bytes]:
+        found = {
+            byte: rows if isinstance(rows, bytes) else self._digest_of(path, rows) for byte, rows in buckets.items()
+        }
+        self._directories[path].know(found)
         return found
 
     def _digest_of(self, path: TreePath, rows: Iterable[Row]) -> bytes:
@@ -269,19 +260,23 @@ class ModTree:
             parts += (len(child).to_bytes(2, "big"), child, (below.digest if below else None) or digest)
         return blake3(b"".join(parts)).digest()
 
-    def _prefix_digest(self, path: TreePath, prefix: bytes) -> bytes | None:
+    def _prefix_digests(self, path: TreePath, prefix: bytes) -> dict[int, bytes]:
+        """By the next nibble, what the children under a prefix come to."""
         own = self._directories[path]
         self.subtree_digest(path)
-        if len(prefix) > 2:
-            rows = own.rows_under(prefix)
-            return self._digest_of(path, rows) if rows else None
-        digests = self._bucket_digests(path, own, own.buckets())
-        if len(prefix) == 2:
-            return digests.get(int(prefix, 16))
-        present = [byte for byte in sorted(digests) if byte >> 4 == int(prefix, 16)]
-        if not present:
-            return None
-        return blake3(b"".join(bytes((b,)) + digests[b] for b in present)).digest()
+        found: dict[int, bytes] = {}
+        if len(prefix) < 2:
+            digests = self._bucket_digests(path, own.buckets())
+            if prefix:
+                return {byte & 15: digest for byte, digest in digests.items() if byte >> 4 == int(prefix, 16)}
+            for nibble in {byte >> 4 for byte in digests}:
+                present = [byte for byte in sorted(digests) if byte >> 4 == nibble]
+                found[nibble] = blake3(b"".join(bytes((b,)) + digests[b] for b in present)).digest()
+            return found
+        for nibble in range(16):
+            if rows := own.rows_under(prefix + b"%x" % nibble):
+                found[nibble] = self._digest_of(path, rows)
+        return found
 
     def _names(self, path: TreePath, prefix: bytes) -> list[bytes]:
         own = self._directories.get(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import deque
 from random import Random
 
@@ -69,14 +70,17 @@ def naive(tree: ModTree, path: TreePath = ROOT) -> bytes:
     return blake3(own + b"".join(rows)).digest()
 
 
-@given(st.lists(st.tuples(entries(), st.booleans(), st.booleans()), max_size=12), st.integers(0, 90), st.randoms())
+BESIDE = st.one_of(st.integers(0, 90), st.sampled_from((255, 256, 257, 300)))
+
+
+@given(st.lists(st.tuples(entries(), st.booleans(), st.booleans()), max_size=12), BESIDE, st.randoms())
 def test_what_is_remembered_of_digests_is_what_would_be_found(
     steps: list[tuple[Entry, bool, bool]], beside: int, rng: Random
 ) -> None:
     tree = ModTree(written(file(b"x/%d" % number)) for number in range(beside))
     expected = {path: tree.get(path) for path in tree.paths()}
     for entry, put, look in steps:
-        other = tree_path(b"x/%d" % rng.randrange(90))
+        other = tree_path(b"x/%d" % rng.randrange(max(beside, 90)))
         if put:
             tree.put(entry)
             expected[entry.path] = entry
@@ -91,15 +95,52 @@ def test_what_is_remembered_of_digests_is_what_would_be_found(
     assert tree.alive == sum(not entry.deleted for entry in expected.values() if entry is not None)
 
 
+@pytest.mark.slow
+def test_a_directory_of_any_size_is_remembered_as_what_would_be_found() -> None:
+    tree, rng = ModTree(), Random(1)
+    for count in range(9000):
+        tree.put(written(file(b"x/%d" % count)))
+        if count in (256, 257, 300, 2000, 8999):
+            assert tree.root_digest == naive(tree)
+            for number in rng.sample(range(count), 5):
+                tree.put(written(file(b"x/%d" % number, b"new"), count=2))
+                tree.remove(tree_path(b"x/%d" % rng.randrange(count)))
+                _ = tree.root_digest if rng.random() < 0.5 else None
+            assert tree.root_digest == naive(tree)
+            assert len(set(tree.children(tree_path(b"x")))) == len(tree)
+
+
 @given(entries())
 def test_an_entry_is_held_as_it_was_put(entry: Entry) -> None:
     chunks = pack_chunks([Chunk(bytes(32), 1), Chunk(bytes(32), 2)])
     two = msgspec.structs.replace(entry, kind=Kind.FILE, target=b"", size=3, chunks=chunks)
     short = msgspec.structs.replace(entry, version=VersionVector((entry.dot,)))
     odd = msgspec.structs.replace(entry, xattrs=((b"user.x", b""),), link_group=b"label")
-    for one in (entry, two, short, odd):
+    large = [msgspec.structs.replace(two, size=size, chunks=b"") for size in (2**32 - 1, 2**32, 2**63)]
+    often = [(entry.dot[0], 2**32 - 1), (entry.dot[0], 2**32)]
+    counted = [msgspec.structs.replace(entry, version=entry.version.advance(*dot), dot=dot) for dot in often]
+    merged = msgspec.structs.replace(entry, version=entry.version.advance(entry.dot[0], 7))
+    seen = msgspec.structs.replace(entry, version=entry.version.join(VersionVector((n, 9) for n in range(10, 14))))
+    for one in (entry, two, short, odd, *large, *counted, merged, seen):
         assert ModTree([one]).get(one.path) == one
         assert ModTree.of_packed([pack_entry(one)]).get(one.path) == one
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beside", (100, 300, 3000))
+def test_an_entry_that_several_wrote_takes_a_sixth_of_a_kilobyte(beside: int) -> None:
+    version = VersionVector(((1, 1), (2, 5)))
+    made = [
+        msgspec.structs.replace(written(file(b"%d/%05d" % divmod(number, beside), b"%d" % number)), version=version)
+        for number in range(12_000)
+    ]
+    packed = [pack_entry(one) for one in made]
+    tracemalloc.start()
+    try:
+        tree = ModTree.of_packed(packed)
+        assert tree.root_digest and tracemalloc.get_traced_memory()[0] / len(tree) < 190
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_path_of_very_many_parts_is_as_good_as_any() -> None:
