@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from l2sync.modtree import CHUNK_RECORD, Entry, Kind, TreePath, pack_entry, unpack_entry
+from l2sync.modtree import Entry, Kind, TreePath, pack_entry, unpack_entry
+
+from .changes import Change, chunk_rows, short_hash
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -27,6 +30,7 @@ CREATE TEMP TABLE wanted_hash(hash INTEGER PRIMARY KEY);
 """
 _FEW = 16
 """Of more paths it is asked first whether anything is known between them: of what is new, mostly nothing is."""
+_ROWS_A_STEP = 64
 _CANDIDATES = 4
 """So many local places of one chunk are tried, at the most."""
 
@@ -61,37 +65,6 @@ class Place(NamedTuple):
 
     path: TreePath
     offset: int
-
-
-@dataclass(slots=True)
-class _Change:
-    """What a transaction writes, by table."""
-
-    rows: list[tuple[int, TreePath, int, bytes, bytes]] = field(default_factory=list)
-    gone: list[tuple[int, int, int]] = field(default_factory=list)
-    made: list[tuple[int, int, int]] = field(default_factory=list)
-    parted: list[tuple[bytes, int]] = field(default_factory=list)
-    linked: list[tuple[bytes, int]] = field(default_factory=list)
-
-    def add(self, number: int, entry: Entry, row: Row | None) -> None:
-        """What of an entry is held beside its row, which was ``row`` before."""
-        if entry.link_group:
-            self.linked.append((entry.link_group, number))
-        if row is None:
-            self._make(number, entry)
-            return
-        before = row.entry()
-        if before.link_group and before.link_group != entry.link_group:
-            self.parted.append((before.link_group, number))
-        if before.chunks != entry.chunks:
-            self.gone += _chunk_rows(number, before)
-            self._make(number, entry)
-
-    def _make(self, number: int, entry: Entry) -> None:
-        if len(entry.chunks) == CHUNK_RECORD:
-            self.made.append((_short(entry.chunks), number, 0))
-        elif entry.chunks:
-            self.made += _chunk_rows(number, entry)
 
 
 class Index:
@@ -192,7 +165,7 @@ class Index:
         """Run a query in which ``wanted_path`` is the paths."""
         self._db.execute("BEGIN")
         try:
-            self._db.executemany("INSERT OR IGNORE INTO wanted_path VALUES(?)", ((path,) for path in paths))
+            self._insert("INSERT OR IGNORE INTO wanted_path", [(path,) for path in paths])
             return self._db.execute(query).fetchall()
         finally:
             self._db.execute("DELETE FROM wanted_path")
@@ -243,12 +216,12 @@ class Index:
 
     def find_chunks(self, hashes: Iterable[bytes]) -> dict[bytes, list[Place]]:
         """Local places of these chunks, as far as 64 bits of their hashes tell."""
-        wanted = {_short(one): one for one in hashes}
+        wanted = {short_hash(one): one for one in hashes}
         if not wanted or self._db.execute("SELECT 1 FROM chunk LIMIT 1").fetchone() is None:
             return {}
         self._db.execute("BEGIN")
         try:
-            self._db.executemany("INSERT OR IGNORE INTO wanted_hash VALUES(?)", ((short,) for short in wanted))
+            self._insert("INSERT OR IGNORE INTO wanted_hash", [(short,) for short in wanted])
             rows = self._db.execute(
                 "SELECT hash, path, offset FROM wanted_hash CROSS JOIN chunk USING(hash) JOIN entry ON entry.id=entry"
             )
@@ -295,7 +268,7 @@ class Index:
         batch's journal holds of them.
         """
         old = known if known is not None else self.rows(entry.path for entry, _ in records)
-        change = _Change()
+        change = Change()
         for entry, sig in records:
             row, journaled = old.get(entry.path), noted.get(entry.path) if noted else None
             packed = journaled.packed if journaled is not None and journaled.entry is entry else pack_entry(entry)
@@ -303,14 +276,14 @@ class Index:
                 number, self._next_id = self._next_id, self._next_id + 1
             else:
                 number = row.id
-            change.add(number, entry, row)
+            change.add(number, entry, row.entry() if row is not None else None)
             change.rows.append((number, entry.path, int(entry.kind), packed, sig))
         with self._transaction():
             self._db.executemany("DELETE FROM chunk WHERE hash=? AND entry=? AND offset=?", change.gone)
-            self._db.executemany("INSERT OR REPLACE INTO entry VALUES(?, ?, ?, ?, ?)", change.rows)
-            self._db.executemany("INSERT OR IGNORE INTO chunk VALUES(?, ?, ?)", change.made)
+            self._insert("INSERT OR REPLACE INTO entry", change.rows)
+            self._insert("INSERT OR IGNORE INTO chunk", change.made)
             self._db.executemany("DELETE FROM link WHERE label=? AND entry=?", change.parted)
-            self._db.executemany("INSERT OR IGNORE INTO link VALUES(?, ?)", change.linked)
+            self._insert("INSERT OR IGNORE INTO link", change.linked)
             if counter is not None and counter > self.counter:
                 self.set_meta("counter", str(counter))
             if batch is not None:
@@ -319,7 +292,7 @@ class Index:
     def forget(self, paths: Iterable[TreePath]) -> None:
         """Have nothing of these paths any more, durably."""
         rows = self.rows(paths)
-        gone = [item for row in rows.values() for item in _chunk_rows(row.id, row.entry())]
+        gone = [item for row in rows.values() for item in chunk_rows(row.id, row.entry())]
         with self._transaction():
             self._db.executemany("DELETE FROM chunk WHERE hash=? AND entry=? AND offset=?", gone)
             self._db.executemany("DELETE FROM link WHERE entry=?", [(row.id,) for row in rows.values()])
@@ -370,6 +343,15 @@ class Index:
         """A batch's files are gone."""
         self._lazily("DELETE FROM leftover WHERE batch=?", [(batch,)])
 
+    def _insert(self, into: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Many rows a step: with each step the interpreter is left to other threads, and has to be got back."""
+        whole = len(rows) - len(rows) % _ROWS_A_STEP
+        for at in range(0, whole, _ROWS_A_STEP):
+            some = rows[at : at + _ROWS_A_STEP]
+            self._db.execute(_inserting(into, len(some[0]), len(some)), [*chain.from_iterable(some)])
+        if rows[whole:]:
+            self._db.executemany(_inserting(into, len(rows[0]), 1), rows[whole:])
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """All of it or nothing. SQLite itself rolls back on some errors, a full disk among them."""
@@ -393,21 +375,14 @@ class Index:
             self._db.execute("PRAGMA synchronous=FULL")
 
 
+@cache
+def _inserting(into: str, columns: int, rows: int) -> str:
+    return f"{into} VALUES " + ", ".join(["(" + ", ".join("?" * columns) + ")"] * rows)
+
+
 def _unpack_all(packed: bytes) -> Iterator[Entry]:
     """The entries of a row that holds many, one after the other."""
     at = 0
     while at < len(packed):
         entry, at = unpack_entry(packed, at)
         yield entry
-
-
-def _short(digest: bytes) -> int:
-    return int.from_bytes(digest[:8], "big", signed=True)
-
-
-def _chunk_rows(number: int, entry: Entry) -> Iterator[tuple[int, int, int]]:
-    offset = 0
-    packed = entry.chunks
-    for at in range(0, len(packed), CHUNK_RECORD):
-        yield _short(packed[at : at + 8]), number, offset
-        offset += int.from_bytes(packed[at + 32 : at + CHUNK_RECORD], "big")

@@ -23,7 +23,7 @@ _MOST_BATCHES_PER_PEER = 64
 _FAILED_TOLD = 50
 _MOST_BACKLOG = 4
 """Times the backlog above which no progress is told: what still comes then is not taken."""
-_STORED_AT_ONCE = 512 << 10
+_STORED_AT_ONCE = 2 << 20
 _WANT_AGAIN = 1_000_000_000
 _NO_BASE = "it was told as a change of what is not known here, and will be told in full"
 _COMING = 8_000_000

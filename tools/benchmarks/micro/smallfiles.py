@@ -26,7 +26,7 @@ from l2sync.node.plan import make_plan
 from l2sync.transfer import chunk_table
 
 _BATCH = 2000
-_AT_ONCE = 512 << 10
+_AT_ONCE = 2 << 20
 T = TypeVar("T")
 
 
