@@ -31,6 +31,7 @@ from .paths import (
 )
 from .tree import FEW, Differences, ModTree, Piece
 from .version import Order, VersionVector
+from .walk import paths_after, steps
 from .zeros import is_zeros, zeros_hash
 
 __all__ = [
@@ -75,8 +76,10 @@ __all__ = [
     "pack_entry",
     "pack_patch",
     "parent",
+    "paths_after",
     "precedence",
     "resolve",
+    "steps",
     "to_entry",
     "tree_path",
     "unpack_chunks",

@@ -23,6 +23,8 @@ FEW = 32
 """Children under a prefix up to which a piece names them one by one."""
 _SHORT = 16
 _MOST_NIBBLES = 16
+_MOST_OFFERED = 50_000
+"""Paths that one comparison of pieces comes to: of a tree of any size the rest is found by the next."""
 
 
 class Piece(NamedTuple):
@@ -98,14 +100,16 @@ class ModTree:
         own = self._directories.get(directory)
         return iter(()) if own is None else own.names()
 
-    def paths(self, under: TreePath = ROOT) -> list[TreePath]:
-        """Paths at and below one that have an entry, parents first."""
+    def paths(self, under: TreePath = ROOT, most: int = 1 << 62) -> list[TreePath]:
+        """Paths at and below one that have an entry, parents first; of more than ``most``, some that lack no parent."""
         found = [under] if under in self else []
         waiting = [under]
         while waiting:
             place = waiting.pop()
             own = self._directories.get(place)
             for child, record, _ in own.rows() if own is not None else ():
+                if len(found) >= most:
+                    return sorted(found)
                 path = _join(place, child)
                 if record:
                     found.append(path)
@@ -214,7 +218,7 @@ class ModTree:
                     self._offer_all(_join(piece.path, child), found)
 
     def _offer_all(self, path: TreePath, found: Differences) -> None:
-        found.offer += self.paths(path)
+        found.offer += self.paths(path, max(0, _MOST_OFFERED - len(found.offer)))
 
     # --- digests ----------------------------------------------------------------------------------
 

@@ -326,7 +326,7 @@ class Node:
         for shared in self.ctx.trees.values():
             if shared.found:
                 self._version(shared, now)
-            busy = self.offering.busy(shared) or self.receiving.busy(shared) or bool(shared.dirty or shared.found)
+            busy = self.offering.busy(shared) or self.receiving.busy(shared) or shared.untold or bool(shared.found)
             self.reconciler.tick(now, busy, shared)
             if shared.paused is None and (unreadable := shared.troubles.to_look_at(now)):
                 self.ctx.emit(Rescan(shared.name, tuple(unreadable)))

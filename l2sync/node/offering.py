@@ -39,7 +39,7 @@ class Offering:
     def pending(self, shared: SharedTree) -> int:
         """Entries still to be told, or told and not committed everywhere."""
         waiting = sum(len(b.entries) for b in self.batches.values() if b.shared is shared and not b.released)
-        return len(shared.found) + len(shared.dirty) + waiting
+        return len(shared.found) + len(shared.dirty) + bool(shared.sweep) + waiting
 
     # --- starting ---------------------------------------------------------------------------------
 
@@ -58,17 +58,25 @@ class Offering:
         if not self.ctx.acquainted() and any(self.ctx.online()):
             return
         for shared in self.ctx.trees.values():
-            if not shared.dirty or shared.paused is not None or not shared.scanned:
+            if not shared.untold or shared.paused is not None or not shared.scanned:
                 continue
             audience = {peer.id: Progress.TOLD for peer, _ in self.ctx.sharing(shared)}
             if not audience:
                 # Whoever comes later learns of it by comparing digests.
                 if not any(not peer.pinged for peer in self.ctx.online()):
-                    shared.dirty.clear()
+                    shared.all_told()
                 continue
-            while shared.dirty and self._room_for(shared) and self._ripe(shared, now):
+            while self._some(shared) and self._room_for(shared) and self._ripe(shared, now):
                 if not self._start(shared, dict(audience), now):
                     break
+
+    def _some(self, shared: SharedTree) -> bool:
+        """Whether paths to be offered are named, as many as a batch takes if there are as many."""
+        if shared.sweep and len(shared.dirty) < self.ctx.settings.batch_entries:
+            shared.sweep_on()
+            if not shared.untold:
+                shared.all_told()
+        return bool(shared.dirty)
 
     def _room_for(self, shared: SharedTree) -> bool:
         flying = sum(b.shared is shared and not b.released for b in self.batches.values())
@@ -100,7 +108,8 @@ class Offering:
             pushed = [index for index, _ in pushable(shared, table, settings.push_bytes)]
             broadcaster.push(pushed)
             batch.pushed = bool(pushed)
-        if not shared.dirty:
+        if not shared.untold:
+            shared.all_told()
             shared.replaced.clear()
             shared.bases.clear()
         for peer in audience:
@@ -244,6 +253,6 @@ class Offering:
         times += [
             max(shared.offer_at, self.ctx.timed_at + 1_000_000)
             for shared in self.ctx.trees.values()
-            if shared.dirty and shared.scanned and shared.paused is None and self._room_for(shared)
+            if shared.untold and shared.scanned and shared.paused is None and self._room_for(shared)
         ]
         return min(times, default=None)

@@ -19,8 +19,13 @@ from .tree import SharedTree
 
 _PIECES_PER_MESSAGE = 64
 _ASKS_PER_MESSAGE = 1000
+_MOST_ASKED = 50_000
+"""Entries offered for one path that is asked for."""
 _MANY = 4000
 """While so many entries wait to be told anyway, nothing is compared: it would find them, again and again."""
+_DEEPER_AT_ONCE = 256
+"""Pieces in answer to one message: where all of a large tree differs, going down everywhere at once would take as many
+pieces as it has directories, and few of them would be answered."""
 
 
 @dataclass(slots=True)
@@ -87,7 +92,7 @@ class Reconciler:
 
     def digests(self, peer: int, shared: SharedTree, message: Digests, now: int) -> None:
         """Pieces of a peer's tree: answer what goes deeper, offer and ask for what differs. Raises InvalidPath."""
-        if shared.paused is not None or not shared.scanned or len(shared.dirty) > _MANY:
+        if shared.paused is not None or not shared.scanned or _many(shared):
             return
         opening = any(not piece.path and not piece.prefix for piece in message.pieces)
         if opening and not self._speaks_for_group(peer, shared):
@@ -95,13 +100,17 @@ class Reconciler:
         deeper: list[tuple[TreePath, bytes]] = []
         asks: list[tuple[TreePath, bool]] = []
         for piece in message.pieces:
+            if _many(shared):
+                break
             found = shared.tree.differences(_to_tree_piece(piece))
             deeper += found.deeper
             asks += found.ask
             lacking = set(found.offer).difference(path for path, _ in found.ask)
             shared.offer(self.remembering.offerable(shared, found.offer, lacking), now)
         if deeper:
-            self._send_pieces(shared, deeper, peer, now)
+            # Any of them, lest those that lead to nothing stand in the way of others each time.
+            some = deeper if len(deeper) <= _DEEPER_AT_ONCE else self.ctx.rng.sample(deeper, _DEEPER_AT_ONCE)
+            self._send_pieces(shared, some, peer, now)
         for at in range(0, len(asks), _ASKS_PER_MESSAGE):
             ask = Ask(tuple((bytes(path), whole) for path, whole in asks[at : at + _ASKS_PER_MESSAGE]))
             self.ctx.cluster.send(Kind.UPDTREE, pack_updtree(shared.tag, 0, ask), now, peer)
@@ -111,9 +120,9 @@ class Reconciler:
         for raw, whole in message.items:
             path = tree_path(raw)
             if whole:
-                if len(shared.dirty) > _MANY:
+                if _many(shared):
                     continue
-                paths = shared.tree.paths(path)
+                paths = shared.tree.paths(path, _MOST_ASKED)
                 shared.offer(self.remembering.offerable(shared, paths, set(paths)), now)
             elif path in shared.tree:
                 shared.offer(self.remembering.offerable(shared, [path], set()), now)
@@ -132,6 +141,10 @@ class Reconciler:
             pieces = tuple(_to_frame_piece(shared.tree, *place) for place in places[at : at + _PIECES_PER_MESSAGE])
             body = pack_updtree(shared.tag, 0, Digests(pieces))
             self.ctx.cluster.send(Kind.UPDTREE, body, now, peer)
+
+
+def _many(shared: SharedTree) -> bool:
+    return len(shared.dirty) > _MANY or bool(shared.sweep)
 
 
 def _to_frame_piece(tree: ModTree, path: TreePath, prefix: bytes) -> Piece:

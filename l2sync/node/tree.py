@@ -16,9 +16,13 @@ from .api import NodeSettings, TreeSetup
 from .bases import Bases
 from .brake import Brake, Loss
 from .probation import Probation
+from .sweep import Sweep
 from .troubles import Troubles
 
 _RECENT_CHUNKS = 100_000
+_MOST_NAMED = 50_000
+"""Own changes to be offered that are held by name; a path costs 120 bytes."""
+_SWEPT_AT_ONCE = 5000
 _MOST_MADE = 10_000
 """Of more paths written since the start it is remembered only that there are many: the tree tells which."""
 
@@ -41,11 +45,15 @@ class Hold:
 
 @dataclass(slots=True)
 class SharedTree:
-    """State of one tree. ``dirty``: paths to be offered to the others, True where the change is our own and new."""
+    """State of one tree. ``dirty``: paths to be offered to the others, True where the change is our own and new.
+
+    Of more own changes than it takes, the ``sweep`` finds the others again.
+    """
 
     setup: TreeSetup
     settings: NodeSettings
     dirty: dict[TreePath, bool] = field(default_factory=dict)
+    sweep: Sweep = field(init=False)
     troubles: Troubles = field(init=False)
     disk_pause: str | None = None
     """Why the disk cannot be trusted."""
@@ -91,6 +99,7 @@ class SharedTree:
         self.tag = tree_tag(self.setup.name)
         self.replica, self.counter = self.setup.replica, self.setup.counter
         self.trusted = self.counter
+        self.sweep = Sweep(self.counter)
         self.tree = self.setup.known
 
     @property
@@ -150,7 +159,7 @@ class SharedTree:
             self._note_made(entry.path)
             self.tree.put(entry)
             if self.probation is None:  # else a comparison finds out what may be told
-                self.dirty[entry.path] = True
+                self._note_own(entry.path)
             made.append(entry)
             if not entry.deleted and (old is None or old.deleted):
                 born.append(entry.path)
@@ -166,6 +175,7 @@ class SharedTree:
         """
         former, trusted = self.replica, self.trusted
         self.replica, self.counter = replica, 0
+        self.sweep.since = 0
         remade = []
         for path in () if self.agreed else self.tree.paths() if self.made is None else sorted(self.made):
             entry = self.tree.get(path)
@@ -175,11 +185,32 @@ class SharedTree:
             version = entry.version.cut(former, trusted).advance(*dot)
             entry = msgspec.structs.replace(entry, version=version, dot=dot, author=author)
             self.tree.put(entry)
-            self.dirty[path] = True
+            self._note_own(path)
             remade.append(entry)
         self.made, self.trusted = set(), self.counter
         self.changed_at = now
         return remade
+
+    @property
+    def untold(self) -> bool:
+        """Whether something waits to be offered."""
+        return bool(self.dirty or self.sweep)
+
+    def _note_own(self, path: TreePath) -> None:
+        if path in self.dirty or (len(self.dirty) < _MOST_NAMED and not self.sweep):
+            self.dirty[path] = True
+        else:
+            self.sweep.miss(path)
+
+    def sweep_on(self) -> None:
+        """Name some more of what waits to be offered."""
+        for path in self.sweep.more(self.tree, self.replica, _SWEPT_AT_ONCE):
+            self.dirty[path] = True
+
+    def all_told(self) -> None:
+        """Nothing waits to be offered any more, or nobody is there who could be told: comparing finds it later."""
+        self.dirty.clear()
+        self.sweep.end(self.counter)
 
     def _note_made(self, path: TreePath) -> None:
         if self.agreed or self.made is None:
