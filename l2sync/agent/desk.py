@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import outcome
@@ -109,11 +110,11 @@ class Desk:
         match effect:
             case api.Prepare():
                 self._prepare(effect)
-            case api.Store(_, key, chunks):
+            case api.Store(_, key, chunks, waited_for):
                 size = sum(len(data) for _, data in chunks)
                 # Counted as off our hands even on failure: the commit tells which files lack something.
                 told = api.Stored(self.name, key, size)
-                self._do(lambda: self.store.store(key, chunks), lambda _: told, lambda _: told)
+                self._do(lambda: self.store.store(key, chunks), lambda _: told, lambda _: told, waited_for)
             case api.Commit():
                 self._commit(effect)
             case api.Discard(_, key):
@@ -238,7 +239,8 @@ class Desk:
         def fail(reason: str) -> api.DiskEvent:
             return api.Prepared(self.name, effect.key, (), {entry.path: reason for entry in effect.entries})
 
-        self._do(lambda: self.store.prepare(effect.key, effect.entries, list(effect.chunks)), succeed, fail)
+        job = partial(self.store.prepare, effect.key, effect.entries, list(effect.chunks))
+        self._do(job, succeed, fail, effect.waited_for)
 
     def _commit(self, effect: api.Commit) -> None:
         placing = self._note_placing(effect.targets)
@@ -253,7 +255,8 @@ class Desk:
             failed: Mapping[TreePath, str] = {target.entry.path: reason for target in effect.targets}
             return api.Committed(self.name, effect.key, (), (), failed)
 
-        self._do(lambda: self.store.commit(effect.key, effect.targets, effect.last), succeed, fail)
+        job = partial(self.store.commit, effect.key, effect.targets, effect.last)
+        self._do(job, succeed, fail, effect.waited_for)
 
     def _read_chunks(self, effect: api.ReadChunks) -> None:
         reads = [(r.index, r.path, r.offset, r.length, r.digest) for r in effect.reads]
@@ -303,6 +306,7 @@ class Desk:
         job: Callable[[], T],
         succeed: Callable[[T], api.DiskEvent | None],
         fail: Callable[[str], api.DiskEvent | None],
+        waited_for: bool = True,
     ) -> None:
         def finish(result: outcome.Outcome[T]) -> None:
             try:
@@ -312,7 +316,7 @@ class Desk:
             if event is not None:
                 self._report(event)
 
-        self.worker.post(job, finish)
+        self.worker.post(job, finish, waited_for)
 
     def _fail(self, what: str, error: Exception) -> str:
         """Note a failure, pause the tree where the store says so; the reason in words."""

@@ -5,13 +5,19 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import outcome
 import trio
 
 T = TypeVar("T")
-Job = tuple[Callable[[], Any], Callable[[outcome.Outcome[Any]], None]]
+Done = Callable[[outcome.Outcome[Any]], None]
+Job = tuple[Callable[[], Any], Done, bool]
+Result = tuple[Done, outcome.Outcome[Any]]
+
+_COMPANY_S = 0.02
+"""How long a result that nobody waits for stays with the thread: until others are on their way, too."""
 
 
 class Worker:
@@ -26,12 +32,17 @@ class Worker:
         self._thread = threading.Thread(target=self._work, name=f"l2sync-{name}", daemon=True)
         self._thread.start()
 
-    def post(self, job: Callable[[], T], done: Callable[[outcome.Outcome[T]], None]) -> None:
-        """Do the job after all asked for before; ``done`` gets its result or its error, in the loop."""
+    def post(
+        self, job: Callable[[], T], done: Callable[[outcome.Outcome[T]], None], waited_for: bool = True
+    ) -> None:
+        """Do the job after all asked for before; ``done`` gets its result or its error, in the loop.
+
+        A result that is not ``waited_for`` comes with the next one that is, or some 20 ms after the last.
+        """
         if self._closed:
             raise RuntimeError("this worker was told to end")
         self.waiting += 1
-        self._jobs.put((job, done))
+        self._jobs.put((job, done, waited_for))
 
     async def run(self, job: Callable[[], T]) -> T:
         """Do the job in its turn, and wait for it. The job is done even if nobody waits any more."""
@@ -62,16 +73,36 @@ class Worker:
             await trio.to_thread.run_sync(self._thread.join)
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            work, done = job
-            result = outcome.capture(work)
-            try:
-                self._token.run_sync_soon(self._hand_over, done, result)
-            except trio.RunFinishedError:
-                return
-            # Results may hold megabytes: they must not live until the next job comes.
-            del job, work, done, result
+        held: list[Result] = []
+        try:
+            while (job := self._next(held)) is not None:
+                work, done, waited_for = job
+                held.append((done, outcome.capture(work)))
+                if waited_for:
+                    self._tell(held)
+                # Results may hold megabytes: they must not live until the next job comes.
+                del job, work, done
+            self._tell(held)
+        except trio.RunFinishedError:
+            return
 
-    def _hand_over(self, done: Callable[[outcome.Outcome[Any]], None], result: outcome.Outcome[Any]) -> None:
-        self.waiting -= 1
-        done(result)
+    def _next(self, held: list[Result]) -> Job | None:
+        """Wait for a job; what is held is told before one that others wait for, or when nothing comes for a while."""
+        if held:
+            with suppress(queue.Empty):
+                job = self._jobs.get(timeout=_COMPANY_S)
+                if job is not None and job[2]:
+                    self._tell(held)
+                return job
+            self._tell(held)
+        return self._jobs.get()
+
+    def _tell(self, held: list[Result]) -> None:
+        if held:
+            self._token.run_sync_soon(self._hand_over, held[:])
+            held.clear()
+
+    def _hand_over(self, results: list[Result]) -> None:
+        for done, result in results:
+            self.waiting -= 1
+            done(result)

@@ -100,6 +100,8 @@ class Prepare:
     key: BatchKey
     entries: tuple[Entry, ...]
     chunks: tuple[Chunk, ...]
+    waited_for: bool = True
+    """Else the answer may come some time later, along with others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ class Store:
     tree: str
     key: BatchKey
     chunks: tuple[tuple[int, bytes], ...]
+    waited_for: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class Commit:
     key: BatchKey
     targets: tuple[Target, ...]
     last: bool = True
+    waited_for: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,11 @@ class Incoming:
     """It is soon in place once its content is here: nobody has to wait for the disk to say what it lacks."""
     baseless: list[TreePath] = field(default_factory=list)
     """Whose entries were told as changes of what is not known here: the list cannot be read."""
+    chunks: tuple[Chunk, ...] = ()
+    handed: bool = False
+    """The disk has been asked to stage it."""
+    hand_at: int = 0
+    """When the disk is asked at the latest; before, what is little has come complete, as a rule."""
     staged: bool = False
     released: bool = False
     committing: bool = False
@@ -96,14 +101,14 @@ class Incoming:
         self.complete_list = last
         return last
 
-    def tabulate(self, cadence: Cadence, little: int = 0) -> tuple[Chunk, ...]:
+    def tabulate(self, cadence: Cadence, little: int = 0) -> None:
         """Number the batch's chunks as its origin does; from now on its data is taken. ``little``: bytes."""
         self.patience = cadence.want_wait()
         table = self.table = chunk_table(self.entries)
         needed = {table.index[chunk.hash] for entry in self.relevant for chunk in entry.chunk_list()}
         self.little = len(self.relevant) <= _FEW and sum(table.chunks[index].length for index in needed) <= little
         self.assembler = Assembler(self.number, table, needed, cadence)
-        return tuple(table.chunks)
+        self.chunks = tuple(table.chunks)
 
     def prepared(self, missing: tuple[int, ...], failed: Mapping[TreePath, str]) -> None:
         """The disk has staged what it had; the rest must come from the segment, if it has not yet."""

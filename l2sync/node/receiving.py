@@ -26,6 +26,8 @@ _MOST_BACKLOG = 4
 _STORED_AT_ONCE = 2 << 20
 _WANT_AGAIN = 1_000_000_000
 _NO_BASE = "it was told as a change of what is not known here, and will be told in full"
+_COMPLETE = 3_000_000
+"""ns within which a small batch whose data comes unasked is complete; if it is not, the disk is asked what it has."""
 _COMING = 8_000_000
 """ns in which the origin of a small batch, which sends its data unasked, has read and sent it."""
 
@@ -84,9 +86,11 @@ class Receiving:
                 if self._news(shared, entry)
                 and not self._held_back(shared, entry, now)
             )
-        chunks = batch.tabulate(self._cadence(batch), self.ctx.settings.push_bytes)
+        batch.tabulate(self._cadence(batch), self.ctx.settings.push_bytes)
         if batch.relevant:
-            self.ctx.emit(Prepare(shared.name, batch.key, batch.relevant, chunks))
+            batch.hand_at = now + _COMPLETE
+            if not batch.little:
+                self._hand(batch)
             # The disk may be at the batch before for long: what comes meanwhile is kept for it.
             self._store(batch, batch.feed_early(now), now)
         else:
@@ -123,9 +127,15 @@ class Receiving:
         elif sum(len(data) for _, data in batch.unstored) >= _STORED_AT_ONCE:
             self._give(batch)
 
-    def _give(self, batch: Incoming) -> None:
-        if batch.unstored:
-            self.ctx.emit(Store(batch.shared.name, batch.key, tuple(batch.unstored)))
+    def _hand(self, batch: Incoming, waited_for: bool = True) -> None:
+        """Have the disk stage what it holds of a batch, and what has come of it."""
+        batch.handed = True
+        self.ctx.emit(Prepare(batch.shared.name, batch.key, batch.relevant, batch.chunks, waited_for))
+        self._give(batch, waited_for)
+
+    def _give(self, batch: Incoming, waited_for: bool = True) -> None:
+        if batch.unstored and batch.handed:
+            self.ctx.emit(Store(batch.shared.name, batch.key, tuple(batch.unstored), waited_for))
             batch.unstored.clear()
 
     def released(self, peer: int, key: BatchKey, commit: bool, now: int) -> None:
@@ -232,10 +242,12 @@ class Receiving:
     def _commit_round(self, batch: Incoming) -> None:
         assert batch.rounds is not None
         targets = batch.rounds.next()
-        self.ctx.emit(Commit(batch.shared.name, batch.key, targets, last=not batch.rounds.waiting))
+        last = not batch.rounds.waiting
+        # That a little change is in place is told when whoever else has it in place, too, is done with that.
+        self.ctx.emit(Commit(batch.shared.name, batch.key, targets, last, waited_for=not (last and batch.little)))
 
     def _report(self, batch: Incoming, rounds: Rounds, now: int) -> None:
-        failed = {**batch.failed, **rounds.failed}
+        failed = {**rounds.failed, **batch.failed}
         self._note_failures(batch, failed, now)
         self.ctx.notify(
             "batch_committed",
@@ -282,7 +294,7 @@ class Receiving:
     def _queue_commit(self, batch: Incoming, now: int) -> None:
         """Commit the batch in its turn, once its lock has ended and the disk has all of it."""
         queue = self._commits.setdefault(batch.shared.name, [])
-        if batch.released and batch.staged and batch.ready and batch.key not in queue:
+        if batch.released and batch.staged and (batch.ready or not batch.handed) and batch.key not in queue:
             queue.append(batch.key)
             self._next_commit(batch.shared, now)
 
@@ -304,6 +316,9 @@ class Receiving:
                 self._own[batch.key] = plan.own
                 if plan.own:
                     self.ctx.emit(Persist(shared.name, (), shared.counter))
+                if not batch.handed:
+                    # Nobody has waited for the disk until now: it does all of it in one go.
+                    self._hand(batch, waited_for=False)
                 self._commit_round(batch)
                 return
             queue.pop(0)
@@ -355,6 +370,8 @@ class Receiving:
         self._bound_memory()
         for batch in list(self.batches.values()):
             if batch.assembler is not None and not batch.staged:
+                if batch.relevant and not batch.handed and now >= batch.hand_at:
+                    self._hand(batch)
                 self._report_reception(batch, now)
                 # The origin may have closed a generation that did not reach us: ask by chunk, not by symbol.
                 if batch.ready and now >= self._want_due(batch):
@@ -419,7 +436,8 @@ class Receiving:
             if batch.assembler is not None and not batch.staged:
                 report = batch.assembler.next_deadline()
                 want = self._want_due(batch) if batch.ready else None
-                due = min((at for at in (due, report, want) if at is not None), default=None)
+                hand = batch.hand_at if batch.relevant and not batch.handed else None
+                due = min((at for at in (due, report, want, hand) if at is not None), default=None)
         return due
 
     def tell_time(self, now: int) -> None:
