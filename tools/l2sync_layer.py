@@ -9,7 +9,8 @@ import struct
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from scapy.fields import (
-    ByteEnumField,
+    BitEnumField,
+    BitField,
     ByteField,
     Field,
     FieldLenField,
@@ -73,7 +74,8 @@ class L2Sync(Packet):
     fields_desc = [  # noqa: RUF012  # scapy's way
         StrFixedLenField("magic", b"L2", 2),
         ByteField("version", 1),
-        ByteEnumField("kind", 1, KINDS),
+        BitField("more_follows", 0, 1),
+        BitEnumField("kind", 1, 7, KINDS),
         XStrFixedLenField("cluster", bytes(4), 4),
         ByteField("key_id", 1),
         XShortField("src", 0xFFFF),

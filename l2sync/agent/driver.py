@@ -212,8 +212,8 @@ class Driver:
             except (LinkDown, trio.ClosedResourceError) as error:
                 await self._recover(error)
                 continue
-            now = self._clock()
             self._catch_up()
+            now = self._clock()
             self._hand_over(batch, now)
             self._act()
             self.chores.awake()
@@ -306,7 +306,7 @@ class Driver:
         self._due = None
         # Before it is judged who was not heard of for long.
         self._catch_up()
-        self.node.handle_timer(now)
+        self.node.handle_timer(self._clock())
         return True
 
     async def _conduct(self) -> None:

@@ -29,7 +29,7 @@ class Claims:
         self._made = 0
         self._expire_at = 0
 
-    def lock(self, tree: int, paths: Iterable[bytes], purpose: int, now: int) -> int:
+    def lock(self, tree: int, paths: Iterable[bytes], purpose: int, now: int, more: bool = False) -> int:
         """Claim paths; returns the claim's number. `Granted` follows when the claim is ours.
 
         Raises LocalError when users hold or want so many that peers, who bound them, might not know of one more.
@@ -41,7 +41,7 @@ class Claims:
         self.hub.lamport += 1
         claim = Claim(self.hub.session, self._made, self.hub.id, self.hub.lamport, tree, purpose, paths)
         self.table.add(claim)
-        self._tell(claim, now)
+        self._tell(claim, now, more)
         self.dirty = True
         self.check()
         return claim.number
@@ -53,11 +53,11 @@ class Claims:
         self.dirty = True
         self.check()
 
-    def _tell(self, claim: Claim, now: int) -> None:
+    def _tell(self, claim: Claim, now: int, more: bool = False) -> None:
         """Tell a claim to everybody. Who does not know it yet must know before its stamp whether it is held."""
         lamport = HELD if claim.granted else claim.lamport
         lock = Lock(claim.number, lamport, claim.tree, Purpose(claim.purpose), claim.paths)
-        self.messenger.send(Kind.LOCK, lock.pack(), now, None)
+        self.messenger.send(Kind.LOCK, lock.pack(), now, None, more)
         if not claim.granted:
             claim.waiting = {peer.session for peer in self.hub.online()}
             claim.until.clear()

@@ -149,10 +149,13 @@ class Cluster:
         """The trees' digests, for the next ping; a change is told soon."""
         self.membership.announce(tuple(trees), now)
 
-    def send(self, kind: int, body: bytes, now: int, to: int | None = None) -> int:
-        """Send a message that must arrive; returns its number. A message to a peer that is not online is dropped."""
+    def send(self, kind: int, body: bytes, now: int, to: int | None = None, more: bool = False) -> int:
+        """Send a message that must arrive; returns its number. A message to a peer that is not online is dropped.
+
+        ``more``: another frame to all follows at once.
+        """
         if to is None:
-            return self.messenger.send(kind, body, now, None)
+            return self.messenger.send(kind, body, now, None, more)
         peer = self.hub.peers.get(to)
         if peer is None or peer.state is not PeerState.ONLINE:
             return 0
@@ -357,9 +360,12 @@ class Cluster:
         """Every claim that is known here."""
         return self.claims.table
 
-    def lock(self, tree: int, paths: Iterable[bytes], purpose: int, now: int) -> int:
-        """Claim paths; returns the claim's number. `Granted` follows when the claim is ours. Raises LocalError."""
-        return self.claims.lock(tree, paths, purpose, now)
+    def lock(self, tree: int, paths: Iterable[bytes], purpose: int, now: int, more: bool = False) -> int:
+        """Claim paths; returns the claim's number. `Granted` follows when the claim is ours. Raises LocalError.
+
+        ``more``: what the claim is for is told at once.
+        """
+        return self.claims.lock(tree, paths, purpose, now, more)
 
     def unlock(self, number: int, commit: bool, now: int) -> None:
         """End a claim of ours, granted or not."""

@@ -84,6 +84,8 @@ class OutFrame:
     serial: int
     body: bytes
     address: bytes | None
+    more: bool = False
+    """Whether the next one follows at once, and whoever gets both need not wake for this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +306,7 @@ class Hub:
         self.serial += 1
         return serial
 
-    def emit(self, kind: int, body: bytes, to: Peer | None = None) -> int:
+    def emit(self, kind: int, body: bytes, to: Peer | None = None, more: bool = False) -> int:
         """Have a frame sent to one peer or to all; returns its serial."""
         serial = self.next_serial()
         if to is not None and to.address is not None and (to.doubted_at is None or kind in MEASURING):
@@ -317,7 +319,7 @@ class Hub:
         if to is not None and to.address is not None and addresses != (None,):
             # Doubted; but where broadcast may fail, its address may be all there is.
             addresses = (*addresses, to.address)
-        self.out += [OutFrame(kind, target, serial, body, address) for address in dict.fromkeys(addresses)]
+        self.out += [OutFrame(kind, target, serial, body, address, more) for address in dict.fromkeys(addresses)]
         return serial
 
     def next_trial(self) -> int:

@@ -43,11 +43,12 @@ class Messenger:
 
     # --- out --------------------------------------------------------------------------------------
 
-    def send(self, kind: int, body: bytes, now: int, to: Peer | None) -> int:
+    def send(self, kind: int, body: bytes, now: int, to: Peer | None, more: bool = False) -> int:
         """Queue a message on the stream to one peer or to all; returns the message's number.
 
         Who owes an answer to a broadcast is settled when it is queued: everybody online then, and everybody who may
-        have taken our register already, for these expect all that is said after it.
+        have taken our register already, for these expect all that is said after it. ``more``: another
+        frame to all follows at once, before which nothing is to be done about this one.
         """
         self._messages += 1
         pieces = fragment(body, self.hub.room - PREFIX_SIZE)
@@ -66,24 +67,25 @@ class Messenger:
                 self._queues.setdefault(lane, deque()).append(parcel)
         if to is not None and to.session in self._ack_due:
             self._answer(to, now)
-        self._pump(lane, now)
+        # What has to wait for a place in the window is not followed at once.
+        self._pump(lane, now, more)
         return self._messages
 
-    def _pump(self, lane: int | None, now: int) -> None:
+    def _pump(self, lane: int | None, now: int, more: bool = False) -> None:
         queue = self._queues.get(lane)
         while queue and self._flying.get(lane, 0) < self.hub.settings.window:
             parcel = queue.popleft()
             if parcel.owing:
                 self._flying[lane] = self._flying.get(lane, 0) + 1
-                self._transmit(parcel, now)
+                self._transmit(parcel, now, more)
 
-    def _transmit(self, parcel: Parcel, now: int) -> None:
+    def _transmit(self, parcel: Parcel, now: int, more: bool = False) -> None:
         debtors = [self.hub.sessions[s] for s in parcel.owing if s in self.hub.sessions]
         one = len(debtors) == len(parcel.owing) == 1 and (parcel.to is not None or parcel.tries > 0)
         alone = debtors[0] if one else None
         if alone is not None and parcel.tries >= self.hub.settings.doubt_after:
             self.hub.doubt(alone, now)
-        serial = self.hub.emit(parcel.kind, parcel.body, alone)
+        serial = self.hub.emit(parcel.kind, parcel.body, alone, more)
         if parcel.tries:
             self.hub.counters["retransmissions"] += 1
         if parcel.tries >= _SUSPECT_AFTER and len(parcel.body) > _SURELY_PASSES:

@@ -55,7 +55,9 @@ class Kind(IntEnum):
     ROLL = 26
 
 
-UNHURRIED = bytes([Kind.PING])
+MORE_FOLLOWS = 0x80
+"""Set in a frame's kind: the sender says more at once, and nothing is to be done about this frame before it is here."""
+UNHURRIED = bytes([Kind.PING, Kind.LOCK | MORE_FOLLOWS, Kind.UPDTREE | MORE_FOLLOWS])
 """Kinds of frames that nobody waits for: receivers read them when they are awake for something else, or look for them.
 
 A ping says what the last one said, or what will be seen soon enough.
@@ -64,7 +66,7 @@ A ping says what the last one said, or what will be seen soon enough.
 HEADER = Struct(
     "magic" / Const(MAGIC) * "tells our frames from others of the same EtherType",
     "version" / Const(VERSION, Int8ub) * "of the protocol; a frame of another is dropped",
-    "kind" / Int8ub * "what the body is, see the sections below",
+    "kind" / Int8ub * "what the body is, see the sections below; with 0x80 added: more follows at once, none need wake",
     "cluster" / Bytes(4) * "first bytes of BLAKE3 over `l2sync cluster` and the cluster's name",
     "key_id" / Int8ub * "which of the cluster's keys sealed it",
     "src" / Int16ub * "node id of the sender, 0xFFFF before it has one",
@@ -88,6 +90,7 @@ class Header(NamedTuple):
     """A frame's header, of which nothing is proven until the body has been opened with it."""
 
     kind: int
+    """Without MORE_FOLLOWS, which says nothing any more once the frame is read."""
     cluster: bytes
     key_id: int
     src: int
@@ -100,7 +103,7 @@ class Header(NamedTuple):
 def pack_header(
     kind: int, cluster: bytes, key_id: int, src: int, dst: int, session: int, serial: int, length: int
 ) -> bytes:
-    """The header's bytes. Raises LocalError where a value does not fit its field."""
+    """The header's bytes; ``kind`` may have MORE_FOLLOWS. Raises LocalError where a value does not fit its field."""
     try:
         return _LAYOUT.pack(
             MAGIC, VERSION, kind, cluster, key_id, src, dst, session, serial >> 32, serial & 0xFFFFFFFF, length
@@ -121,6 +124,7 @@ def parse_header(frame: bytes | memoryview) -> Header:
         raise RemoteError("magic")
     if version != VERSION:
         raise RemoteError("version", f"{version}, ours is {VERSION}")
+    kind &= ~MORE_FOLLOWS
     if kind not in _KINDS:
         raise RemoteError("unknown_kind", str(kind))
     if len(frame) < OVERHEAD + length:

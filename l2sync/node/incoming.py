@@ -25,7 +25,8 @@ from .rounds import Rounds
 from .tree import SharedTree
 
 _MOST_EARLY = 512
-_FEW = 64
+FEW_ENTRIES = 64
+"""So many are soon in place once their content is here."""
 _MOST_ENTRIES = 1 << 20
 
 _UNKNOWN = Entry(path=ROOT, kind=Kind.DIR)
@@ -106,7 +107,8 @@ class Incoming:
         self.patience = cadence.want_wait()
         table = self.table = chunk_table(self.entries)
         needed = {table.index[chunk.hash] for entry in self.relevant for chunk in entry.chunk_list()}
-        self.little = len(self.relevant) <= _FEW and sum(table.chunks[index].length for index in needed) <= little
+        size = sum(table.chunks[index].length for index in needed)
+        self.little = len(self.relevant) <= FEW_ENTRIES and size <= little
         self.assembler = Assembler(self.number, table, needed, cadence)
         self.chunks = tuple(table.chunks)
 

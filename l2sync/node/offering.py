@@ -10,6 +10,7 @@ from l2sync.transfer import Broadcaster, Pacer, PacerSettings, chunk_table
 
 from .api import ChunksRead, ReadChunks, Rescan
 from .context import Context
+from .incoming import FEW_ENTRIES
 from .outgoing import Outgoing, Progress, choose, lock_paths, pieces, pushable
 from .tree import SharedTree
 
@@ -94,18 +95,22 @@ class Offering:
         entries, fresh = choose(shared, settings.batch_entries, settings.batch_bytes)
         if not entries:
             return False
-        number = self.ctx.cluster.lock(shared.tag, lock_paths(entries), Purpose.BATCH, now)
         table = chunk_table(entries)
+        pushed = [index for index, _ in pushable(shared, table, settings.push_bytes)] if fresh else []
+        told = list(pieces(entries, shared.bases.pack if fresh else pack_entry))
+        few = len(told) == 1 and len(entries) <= FEW_ENTRIES
+        at_once = bool(pushed) and not any(b.broadcaster.unsent for b in self.batches.values())
+        number = self.ctx.cluster.lock(shared.tag, lock_paths(entries), Purpose.BATCH, now, more=few)
         broadcaster = Broadcaster(number, table, self.room)
         key = (self.ctx.cluster.session, number)
         batch = Outgoing(key, shared, tuple(entries), table, broadcaster, audience, now)
         self.batches[number] = batch
         # Who compares trees may lack what was there before, and who has a change of ours has it.
-        for first, last, packed in pieces(entries, shared.bases.pack if fresh else pack_entry):
+        for first, last, packed in told:
             body = pack_updtree(shared.tag, number, Entries(last, first, packed))
-            self.ctx.cluster.send(Kind.UPDTREE, body, now)
+            # What is small is read while the index is written, and goes out right behind.
+            self.ctx.cluster.send(Kind.UPDTREE, body, now, more=few and at_once)
         if fresh:
-            pushed = [index for index, _ in pushable(shared, table, settings.push_bytes)]
             broadcaster.push(pushed)
             batch.pushed = bool(pushed)
         if not shared.untold:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from l2sync.cluster import OutFrame
-from l2sync.frames import NOID, Keyring, Kind
+from l2sync.frames import MORE_FOLLOWS, NOID, Keyring, Kind
 
 from .api import Send
 from .context import Context
@@ -61,7 +61,12 @@ class Outlet:
 
     def _seal(self, frame: OutFrame) -> None:
         sealed = self._keyring.seal(
-            frame.kind, self._cluster.source_id, frame.dst, self._cluster.session, frame.serial, frame.body
+            frame.kind | MORE_FOLLOWS if frame.more else frame.kind,
+            self._cluster.source_id,
+            frame.dst,
+            self._cluster.session,
+            frame.serial,
+            frame.body,
         )
         self._counters[_FRAMES_OUT[frame.kind]] += 1
         self._counters[_BYTES_OUT[frame.kind]] += len(sealed)

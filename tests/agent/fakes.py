@@ -85,6 +85,8 @@ class FakeNode:
         self.refused: str | None = None
         self.timers = 0
         self.attentive = False
+        self.times: list[int] = []
+        """When frames and timers were handed over."""
         self.walls: list[int] = []
 
     def tell_wall(self, wall: int, now: int) -> None:
@@ -97,6 +99,7 @@ class FakeNode:
         if frames[at][0] == self.fail_on:
             raise RuntimeError("a bug")
         self.seen.append(frames[at][0])
+        self.times.append(now)
         return at + 1
 
     def disk_reported(self, event: api.DiskEvent, now: int) -> None:
@@ -110,6 +113,7 @@ class FakeNode:
         return []
 
     def handle_timer(self, now: int) -> None:
+        self.times.append(now)
         self.timers += 1
         self.deadline = None
 

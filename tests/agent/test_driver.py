@@ -156,6 +156,16 @@ async def test_what_nobody_waits_for_is_handed_over_with_the_next_frame():
         assert b"ping" in b.node.seen
 
 
+async def test_time_never_goes_back():
+    async with bench() as b:
+        for number in range(20):
+            b.link.unhurried = [(b"ping", b"\x04" * 6)] * 3
+            b.link.other.send(b"frame")
+            b.node.deadline = b.driver._clock() + 100_000
+            await until(lambda n=number: b.node.seen.count(b"frame") > n and b.node.timers > n)
+        assert b.node.times == sorted(b.node.times)
+
+
 async def test_what_nobody_waits_for_is_handed_over_before_time_is():
     async with bench() as b:
         b.link.unhurried = [(b"ping", b"\x04" * 6)]
