@@ -27,16 +27,17 @@ _TURN = 3_000_000
 """ns of work after which others in the loop get their turn."""
 _RETRY_S = 1.0
 _QUEUE_FULL_S = 0.0005
-_BATCH = 256
+_BATCH = 1024
 _BUSY = 3
 """Frames of data at a waking that are not all of a small change."""
 _GATHER = 2_000_000
-_GATHER_MOST = 16_000_000
+_GATHER_MOST = 64_000_000
 """ns for which frames may gather while data streams, and as many as come fast: see `_Flow`."""
 _STREAM = 16
 """Frames at a waking that are a large file's; fewer may be a small change's, for which somebody waits."""
-_GATHER_FRAMES = 144
-"""Frames that are worth a waking."""
+_GATHER_FRAMES = 800
+_GATHER_BYTES = 640 << 10
+"""What is worth a waking: so many frames, but less than the sender's window, at whose end it would wait for us."""
 _SLOWER = 0.8
 _ATTENTION = 20_000_000
 """ns after which frames that nobody waits for as a rule are looked for again, while somebody does."""
@@ -51,12 +52,14 @@ class _Flow:
     def __init__(self) -> None:
         self._rate = 0.0
 
-    def pause(self, frames: int, since: int) -> int:
-        """ns after which enough frames wait, when so many came within ``since`` ns."""
+    def pause(self, batch: Sequence[Received], since: int) -> int:
+        """ns after which enough wait, when this batch came within ``since`` ns."""
+        frames = len(batch)
         self._rate = max(frames / max(since, 1), self._rate * _SLOWER)
         if frames < _STREAM:
             return _GATHER
-        return min(max(int(_GATHER_FRAMES / self._rate), _GATHER), _GATHER_MOST)
+        enough = min(_GATHER_FRAMES, _GATHER_BYTES // len(batch[-1][0]))
+        return min(max(int(enough / self._rate), _GATHER), _GATHER_MOST)
 
 
 def _streaming(batch: Sequence[Received]) -> bool:
@@ -219,7 +222,7 @@ class Driver:
             self.chores.awake()
             if _streaming(batch) and len(batch) < _BATCH:
                 # Data is streaming: each waking costs more than a frame, so let some gather, unless more wait already.
-                await trio.sleep(flow.pause(len(batch), now - before) / 1e9)
+                await trio.sleep(flow.pause(batch, now - before) / 1e9)
             else:
                 await trio.lowlevel.checkpoint()
             before = now

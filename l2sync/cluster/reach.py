@@ -16,7 +16,9 @@ from .settings import MS, SECOND
 from .ways import UNCOUNTED, Trial, Verdict, Way, choose, judge, suspect
 
 _ASK_AFTER = 32
-_ASK_EVERY = 100 * MS
+_ASK_EVERY, _ASK_SELDOM = 100 * MS, 400 * MS
+"""Seldom while all hear nearly everything: each asking wakes both ends."""
+_FINE = 0.9
 _ASKED = 8
 _JUDGED_FROM = 48
 _LOW = 0.75
@@ -164,9 +166,13 @@ class Reach:
             self._low_rate = None
             self._begin_trial(_SHORT_BURST, 64, now)
 
+    def _fine(self, now: int) -> bool:
+        """Whether everybody has lately heard nearly all that went to all."""
+        return all(ear.share >= _FINE and now - ear.judged_at <= 2 * _ASK_SELDOM for ear in self._ears.values())
+
     def _ask(self, now: int) -> None:
         online = sorted(self.hub.online(), key=lambda peer: peer.id)
-        self._asked_frames, self._ask_at = self.hub.sent_frames, now + _ASK_EVERY
+        self._asked_frames, self._ask_at = self.hub.sent_frames, now + (_ASK_SELDOM if self._fine(now) else _ASK_EVERY)
         for place in range(min(_ASKED, len(online))):
             peer = online[(self._turn + place) % len(online)]
             number = self.hub.next_trial()

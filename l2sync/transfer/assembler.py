@@ -18,6 +18,7 @@ _REPORT_BYTES = 768 << 10
 _MOST_OPEN = 128
 _MOST_LACKS = 300
 _ALL = 255
+_NEVER = 1 << 63
 
 
 Symbol = tuple[int, int, int, int, bytes]
@@ -46,6 +47,7 @@ class Assembler:
         self.batch = batch
         self.cadence = cadence
         self._reported_at = 0
+        self._silent_until = _NEVER
         self._unreported = 0
         self.suppressed = 0
         """Reports that another's made needless."""
@@ -86,8 +88,9 @@ class Assembler:
         self._symbols += len(run)
         self.last_data = now
         self._unreported += len(run) * len(run[-1][-1])
-        if self._unreported >= _REPORT_BYTES and not self.cadence.shared:
-            # The sender's window is a few times this: a fast one would stand still until the time is up.
+        if not self.cadence.shared and (self._unreported >= _REPORT_BYTES or now >= self._silent_until):
+            # The sender's window is a few times these bytes: a fast one would stand still until the time is up. And who
+            # has not reported for long enough need not be woken again for it.
             self._report_at = now
         elif self._report_at is None or self._report_at > now + self._latest:
             self._report_at = now + self.cadence.report_wait()
@@ -187,6 +190,7 @@ class Assembler:
         lacks = self._lacks()
         self._report_at = now + _REPORT_AGAIN + self.cadence.want_wait() if lacks else None
         self._reported_at = now
+        self._silent_until = now + self.cadence.report_wait()
         self._unreported = 0
         return Repair(self.batch, self._last_serial, self._symbols & 0xFFFFFFFF, tuple(lacks))
 

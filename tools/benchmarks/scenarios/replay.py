@@ -23,6 +23,7 @@ SECOND = 1_000_000_000
 MS = 1_000_000
 _CHUNK = 128 << 10
 _BATCH = 64
+_PIECE = 1 << 20
 _PATIENCE = 100 * SECOND
 _DISK = MS // 5
 
@@ -87,7 +88,8 @@ class Replay:
         self.frames = self.bytes = 0
         self.sides = [Side(node(name, mtu, rng)) for name in ("origin", "receiver")]
         self.origin, self.receiver = self.sides
-        self.origin.content = rng.randbytes(size)
+        # In pieces: one number of 2**31 bits or more is beyond what Random makes.
+        self.origin.content = b"".join(rng.randbytes(min(_PIECE, size - at)) for at in range(0, size, _PIECE))
 
     def run(self) -> None:
         """Until the receiver has all. Raises Unable."""
