@@ -407,7 +407,7 @@ class Receiving:
         report = batch.assembler.report(now)
         if report is None:
             return
-        if report.lacks and batch.assembler.cadence.shared and self.ctx.cluster.hub.way is not Way.CHAIN:
+        if report.lacks and batch.assembler.for_all(now) and self.ctx.cluster.hub.way is not Way.CHAIN:
             self.ctx.cluster.send_now(Kind.REPAIR, replace(report, origin=batch.peer).pack())
         else:
             self.ctx.cluster.send_now(Kind.REPAIR, report.pack(), batch.peer)

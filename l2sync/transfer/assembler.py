@@ -88,13 +88,6 @@ class Assembler:
         self._symbols += len(run)
         self.last_data = now
         self._unreported += len(run) * len(run[-1][-1])
-        if not self.cadence.shared and (self._unreported >= _REPORT_BYTES or now >= self._silent_until):
-            # The sender's window is a few times these bytes: a fast one would stand still until the time is up. And who
-            # has not reported for long enough need not be woken again for it.
-            self._report_at = now
-        elif self._report_at is None or self._report_at > now + self._latest:
-            self._report_at = now + self.cadence.report_wait()
-            self._reported_at = self._reported_at or now
         current, size, symbols = -1, 0, None
         for serial, generation, k, symbol, payload in run:
             if serial > self._last_serial:
@@ -109,7 +102,28 @@ class Assembler:
             if len(symbols) >= k:
                 found += self._finish(generation, k, symbols)
                 symbols = None
+        self._plan_report(now)
         return found
+
+    def _plan_report(self, now: int) -> None:
+        shared = self.cadence.shared
+        enough = now >= self._silent_until or (self._unreported >= _REPORT_BYTES and not shared)
+        if enough and not (shared and self._lost):
+            # The sender's window is a few times these bytes: a fast one would stand still until the time is up. And who
+            # has not reported for long enough need not be woken again for it.
+            self._report_at = now
+        elif self._report_at is None or self._report_at > now + self._latest:
+            self._report_at = now + self.cadence.report_wait()
+            self._reported_at = self._reported_at or now
+
+    @property
+    def _lost(self) -> bool:
+        """Whether something lacks of a generation that others have followed."""
+        return self._floor < self._highest
+
+    def for_all(self, now: int) -> bool:
+        """Whether a report made now is one that others may cover: it tells of losses, not only of how far one is."""
+        return self.cadence.shared and (self._lost or now > self.last_data)
 
     def _opened(self, generation: int, k: int) -> dict[int, bytes] | None:
         """The symbols so far of a generation; None if no more of it are wanted."""
@@ -190,7 +204,7 @@ class Assembler:
         lacks = self._lacks()
         self._report_at = now + _REPORT_AGAIN + self.cadence.want_wait() if lacks else None
         self._reported_at = now
-        self._silent_until = now + self.cadence.report_wait()
+        self._silent_until = now + self.cadence.progress_wait()
         self._unreported = 0
         return Repair(self.batch, self._last_serial, self._symbols & 0xFFFFFFFF, tuple(lacks))
 

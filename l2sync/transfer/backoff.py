@@ -65,11 +65,15 @@ class Cadence:
         """How long after data comes a report of progress is due at the latest, but for the back-off."""
         return _EVERY * max(self.group, _CROWDED) // _CROWDED
 
-    def report_wait(self) -> int:
-        """From data that comes to the report on it."""
+    def progress_wait(self) -> int:
+        """From one report of progress to the next: nobody's covers another's, so that they are spaced, not put off."""
         if not self.shared:
             return _EVERY
-        return self.every // 2 + self.rng.randrange(self.every // 2) + self.want_wait()
+        return self.every // 2 + self.rng.randrange(self.every // 2)
+
+    def report_wait(self) -> int:
+        """From data that comes to the report of what lacks."""
+        return self.progress_wait() + self.want_wait()
 
     def want_wait(self) -> int:
         """How much longer to wait for what others asked for, before asking oneself."""

@@ -85,6 +85,49 @@ def test_who_has_not_told_for_long_where_it_is_does_so_in_spite_of_others() -> N
     assert now <= 1000 * MS
 
 
+def streaming(group: int, lost: set[int], every: int = 60 * MS) -> tuple[Assembler, list[int], list[bool]]:
+    """A receiver that reads its socket now and then while data comes: when it reports, and whether for all to hear."""
+    table, data = batch(Random(1).randbytes(6_000_000))
+    origin = Broadcaster(1, table, ROOM)
+    origin.push(range(len(table)))
+    for index in origin.needed(1 << 30):
+        origin.supply(index, data[index])
+    receiver = Assembler(1, table, range(len(table)), Cadence(group, 5 * MS, Random(1)))
+    now, serial, times, to_all = 0, 0, list[int](), list[bool]()
+    while bodies := origin.next_frames(now, 700_000, serial):
+        run = [(serial + place, *parse_data(body)[1:]) for place, body in enumerate(bodies)]
+        receiver.feed([one for one in run if one[0] not in lost], now)
+        serial += len(bodies)
+        if receiver.report(now) is not None:
+            times.append(now)
+            to_all.append(receiver.for_all(now))
+        now += every
+    assert now > 8 * every
+    return receiver, times, to_all
+
+
+@pytest.mark.parametrize("group", [1, SMALL, SMALL + 1, 16])
+def test_progress_is_told_when_data_is_read_and_wakes_nobody_for_it(group: int) -> None:
+    _, times, to_all = streaming(group, lost=set())
+    assert times[:5] and all(time % (60 * MS) == 0 for time in times)
+    assert len(times) >= 6
+    assert not any(to_all)
+
+
+def test_progress_of_many_is_told_ever_more_seldom() -> None:
+    assert len(streaming(200, lost=set())[1]) < len(streaming(16, lost=set())[1])
+
+
+def test_a_loss_amid_a_stream_is_told_for_many_to_hear_and_not_at_once() -> None:
+    without, with_loss = streaming(16, lost=set())[1], streaming(16, lost={300})
+    receiver, times, to_all = with_loss
+    assert all(to_all) and len(to_all) >= 2
+    # Each waits whether another tells of it first.
+    assert len(times) < len(without)
+    due = receiver.next_deadline()
+    assert due is not None and receiver.report(due) is not None and receiver.for_all(due)
+
+
 class Crowd:
     """One origin and many receivers who hear each other, each frame a millisecond on its way."""
 

@@ -22,6 +22,8 @@ _QUEUE = 400_000
 """Bytes that a port holds for a slow host before it drops."""
 _GATHER = 10 * MS
 _MANY = 16
+_QUIET = 4 * SECOND
+"""In which few nodes have met and said all that they have to say."""
 _PATIENCE = 200 * SECOND
 
 
@@ -63,7 +65,8 @@ class Ideal:
         self.port = Port(rate, _SEND_BUFFER)
         self.slow = Port(rate, _QUEUE)
         self._waiting: deque[bytes] = deque()
-        self._flying: deque[tuple[int, Side, bytes]] = deque()
+        self._flying: deque[tuple[int, Side, bytes, bytes]] = deque()
+        """When it arrives, where, the frame, and the address it came from."""
         self._asleep: dict[int, int] = {}
         self.behind: Side | None = None
         self._start()
@@ -75,10 +78,13 @@ class Ideal:
         for side in self.sides:
             side.node.start(self.now)
             side.events.append((self.now, api.Observed("t", (root_seen(),), True, {})))
-        while self.now < 4 * SECOND:
+        while self.now < _QUIET:
             self._step()
-        if not all(len(list(side.node.ctx.online())) == len(self.sides) - 1 for side in self.sides):
+        if not self._met():
             raise Unable("the simulated nodes did not meet")
+
+    def _met(self) -> bool:
+        return all(len(list(side.node.ctx.online())) == len(self.sides) - 1 for side in self.sides)
 
     def run(self) -> float:
         """Seconds until all but the slow one have the file. Raises Unable."""
@@ -103,13 +109,13 @@ class Ideal:
                 if side is self.behind:
                     self.slow.put(frame)
                 elif self.rng.random() >= self.loss:
-                    self._flying.append((self.now + _LATENCY, side, frame))
+                    self._flying.append((self.now + _LATENCY, side, frame, _address(0)))
         if self.behind is not None:
             for frame in self.slow.pass_on(_STEP):
-                self._flying.append((self.now + _LATENCY, self.behind, frame))
+                self._flying.append((self.now + _LATENCY, self.behind, frame, _address(0)))
         while self._flying and self._flying[0][0] <= self.now:
-            _, side, frame = self._flying.popleft()
-            side.inbox.append((frame, bytes(6)))
+            _, side, *received = self._flying.popleft()
+            side.inbox.append(tuple(received))
         for number, side in enumerate(self.sides):
             self._turn(number, side)
 
@@ -135,10 +141,15 @@ class Ideal:
                 if side is self.origin:
                     self._waiting.append(effect.frame)
                 else:
+                    at, address = self.now + _LATENCY, _address(self.sides.index(side))
                     others = (other for other in self.sides if other is not side)
-                    self._flying.extend((self.now + _LATENCY, other, effect.frame) for other in others)
+                    self._flying.extend((at, other, effect.frame, address) for other in others)
             elif (event := disk(side, effect)) is not None:
                 side.events.append((self.now + _DISK, event))
+
+
+def _address(number: int) -> bytes:
+    return number.to_bytes(6, "big")
 
 
 def _ideal(bench: Bench, kind: type[Peer]) -> Iterator[Result]:
