@@ -34,7 +34,7 @@ _GATHER = 2_000_000
 _GATHER_MOST = 64_000_000
 """ns for which frames may gather while data streams, and as many as come fast: see `_Flow`."""
 _STREAM = 16
-"""Frames at a waking that are a large file's; fewer may be a small change's, for which somebody waits."""
+"""Frames at a waking that are a large file's, or of many; fewer may be a small change's, for which somebody waits."""
 _GATHER_FRAMES = 800
 _GATHER_BYTES = 640 << 10
 """What is worth a waking: so many frames, but less than the sender's window, at whose end it would wait for us."""
@@ -52,19 +52,14 @@ class _Flow:
     def __init__(self) -> None:
         self._rate = 0.0
 
-    def pause(self, batch: Sequence[Received], since: int) -> int:
-        """ns after which enough wait, when this batch came within ``since`` ns."""
-        frames = len(batch)
+    def pause(self, batch: Sequence[Received], since: int) -> int | None:
+        """ns after which enough wait, when this batch came within ``since`` ns; None: there is no reason to wait."""
+        frames = sum(payload[3:4] == _DATA for payload, _ in batch)
         self._rate = max(frames / max(since, 1), self._rate * _SLOWER)
-        if frames < _STREAM:
-            return _GATHER
-        enough = min(_GATHER_FRAMES, _GATHER_BYTES // len(batch[-1][0]))
-        return min(max(int(enough / self._rate), _GATHER), _GATHER_MOST)
-
-
-def _streaming(batch: Sequence[Received]) -> bool:
-    """Whether this is part of a lot: more than what is said of a small change, or data in a row."""
-    return len(batch) >= _STREAM or sum(payload[3:4] == _DATA for payload, _ in batch) >= _BUSY
+        if frames >= _STREAM:
+            enough = min(_GATHER_FRAMES, _GATHER_BYTES // len(batch[-1][0]))
+            return min(max(int(enough / self._rate), _GATHER), _GATHER_MOST)
+        return _GATHER if frames >= _BUSY or len(batch) >= _STREAM else None
 
 
 class Conductor(Protocol):
@@ -220,11 +215,12 @@ class Driver:
             self._hand_over(batch, now)
             self._act()
             self.chores.awake()
-            if _streaming(batch) and len(batch) < _BATCH:
-                # Data is streaming: each waking costs more than a frame, so let some gather, unless more wait already.
-                await trio.sleep(flow.pause(batch, now - before) / 1e9)
-            else:
+            pause = flow.pause(batch, now - before) if len(batch) < _BATCH else None
+            if pause is None:
                 await trio.lowlevel.checkpoint()
+            else:
+                # Data is streaming: each waking costs more than a frame, so let some gather, unless more wait already.
+                await trio.sleep(pause / 1e9)
             before = now
 
     def _catch_up(self) -> None:
