@@ -87,7 +87,9 @@ class Desk:
         self.on_unsettled: Callable[[Iterable[TreePath]], None] = lambda paths: None
         """Hears what changed while it was looked at, and is to be looked at again."""
         self._first: Callable[[int | Exception], None] | None = None
-        """Waits for the end of a look at the whole tree, which may come in portions; and how much was found so far."""
+        """Waits for the end of a look that comes in portions; and how much was found so far."""
+        self._whole = False
+        """Whether it is one at the whole tree."""
         self._portions = 0
         self._placing: list[_Placing] = []
         self._unreadable: dict[TreePath, str] = {}
@@ -140,30 +142,38 @@ class Desk:
         """Look at these paths (None: all); the node hears what differs, then ``done`` how much, or why not."""
         wanted = None if paths is None else list(paths)
         if wanted is None and self._first is None:
-            self._first = done or _unheard
+            self._first, self._whole = done or _unheard, True
             self.scanning += 1
             self._look_on(anew=True)
             return
         self.scanning += 1
 
         def finish(look: Look | Exception) -> None:
-            self.scanning -= 1
             if isinstance(look, Look):
+                if look.more and self._first is not None:
+                    look = look._replace(more=False)  # a look at all of it will find the rest
+                if look.more and self.paused_reason is None:
+                    self._first, self._whole, self._portions = done or _unheard, False, len(look.found)
+                    self._tell(look, False)
+                    return
                 self._tell(look, wanted is None)
-            if done is not None:
-                done(len(look.found) if isinstance(look, Look) else look)
+            self.scanning -= 1
+            (done or _unheard)(len(look.found) if isinstance(look, Look) else look)
 
-        self._post_look(lambda: (self.store.scan(wanted), False), finish)
+        def look_at() -> tuple[list[Observation], bool]:
+            return (self.store.scan(None), False) if wanted is None else self.store.look_at(wanted)
+
+        self._post_look(look_at, finish)
 
     def _look_on(self, anew: bool = False) -> None:
-        """Look at all of the tree, or at the next portion of it if it was never looked at before."""
+        """Look at all of the tree (``anew``) or at its first portion, or at the next portion of what was begun."""
         if self._first is None:
             return
 
         def finish(look: Look | Exception) -> None:
             if isinstance(look, Look):
                 self._portions += len(look.found)
-                self._tell(look, not look.more)
+                self._tell(look, self._whole and not look.more)
                 if look.more and self.paused_reason is None:
                     return
             done, self._first = self._first or _unheard, None

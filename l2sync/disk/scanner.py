@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -80,17 +80,26 @@ class Scanner:
 
     def some(self, paths: Iterable[TreePath]) -> Findings:
         """Look at these paths, at the attributes of the directories they are in, and at what is new or gone below."""
+        with Directories(self._beneath) as directories:
+            self._look_at_all(paths, directories)
+            self._look_at_mates(directories)
+        return self._done()
+
+    def _look_at_all(self, paths: Iterable[TreePath], directories: Directories) -> None:
         wanted = {path for path in paths if not self._left_out(path)}
         known = self._index.signatures(wanted | {parent(path) for path in wanted})
         self._known = {path: sig for path, _, sig in known}
-        with Directories(self._beneath) as directories:
-            for path in sorted(wanted):
-                if path not in self._visited:
-                    self._look_at(path, directories)
-                elif path in self._directories and path not in self._listed:
-                    self._list_too(path, directories)
-            self._look_at_mates(directories)
-        return self._done()
+        for path in sorted(wanted):
+            if self._covered(path):
+                continue
+            if path not in self._visited:
+                self._look_at(path, directories)
+            elif path in self._directories and path not in self._listed:
+                self._list_too(path, directories)
+
+    def _covered(self, path: TreePath) -> bool:
+        """Whether the path will be looked at with a directory above it."""
+        return False
 
     def _look_at_mates(self, directories: Directories) -> None:
         """Other names of what was looked at: a change of one is a change of all."""
@@ -176,13 +185,17 @@ class Scanner:
             return
         children = self._index.children(path)
         self._known.update(children)
-        self._walk(path, into=lambda child: child not in children or child in self._turned)
+        self._walk(path, into=lambda child: self._enters(child, children))
         for child in children:
             if child in self._turned:
                 self._gone_below(child)
             elif child not in self._visited and not self._cannot_tell(child) and not self._ignore(child, True):
                 self._missing(child)
                 self._gone_below(child)
+
+    def _enters(self, child: TreePath, known: Container[TreePath]) -> bool:
+        """Whether a directory met in one that is known is walked now."""
+        return child not in known or child in self._turned
 
     # --- walking ----------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from .aside import set_aside
 from .beneath import Beneath, Directories
 from .durable import make_durable
 from .explain import Seen, look_at
-from .firstlook import FirstLook
+from .firstlook import FirstLook, Look, LookAt
 from .guard import Guard, Paused, no_room
 from .ignore import Ignore, IgnoredDirectories
 from .index import Index, Noted
@@ -61,8 +61,8 @@ class TreeStore:
         self._mounts = Mounts(name, guard.root, index, options.cross_mounts)
         self._leftovers = Leftovers(index)
         self._versions = Versions(options.keep_versions_ns, options.keep_versions_bytes)
-        self._look: FirstLook | None = None
-        """A first look at the tree that has not come to its end."""
+        self._look: Look | None = None
+        """A look at what is new that has not come to its end."""
         self._fresh = False
         self._shut: dict[TreePath, str] = {}
         """What was told of places where something is mounted, or was."""
@@ -189,6 +189,28 @@ class TreeStore:
         """What stands at a path now, and whether it is ignored. In any thread, whatever the tree's own is at."""
         return look_at(self._guard.root, self._ignore, self.options.devices, path, self._mounts.view)
 
+    def look_at(self, paths: Iterable[TreePath]) -> tuple[list[Observation], bool]:
+        """As `scan`, but of new directories only the first portion, and whether there is more: `look_on` tells it."""
+        paths = set(paths)
+        if self._look is not None:
+            return self.scan(paths), False
+        with self._trusted() as beneath:
+            patterns_changed = self._ignore.refresh(beneath)
+            if patterns_changed:
+                self.ignored.changed()
+            else:
+                look = LookAt(beneath, self._index, self._ignore, self.options.devices, paths)
+                found, more = look.portion(beneath)
+                self._note_troubles(paths, found)
+                self._look = look if more else None
+                return self._noted(found, beneath), more
+        return self.scan(None), False
+
+    def _note_troubles(self, paths: set[TreePath], found: Findings) -> None:
+        self.unsettled = (self.unsettled - paths) | found.unsettled
+        kept = {path: why for path, why in self.unreadable.items() if path not in paths}
+        self.unreadable = kept | found.unreadable
+
     def scan(self, paths: Iterable[TreePath] | None) -> list[Observation]:
         """Look at these paths (None: all); what differs from the index, parents first, and durable."""
         with self._trusted() as beneath:
@@ -205,17 +227,14 @@ class TreeStore:
             else:
                 paths = set(paths)
                 found = scanner.some(paths)
-                self.unsettled = (self.unsettled - paths) | found.unsettled
-                kept = {path: why for path, why in self.unreadable.items() if path not in paths}
-                self.unreadable = kept | found.unreadable
-            if any(seen.deleted for seen in found.observations):
-                self._guard.check()  # what vanished with its disk was not deleted
+                self._note_troubles(paths, found)
             return self._noted(found, beneath)
 
     def look_on(self, anew: bool) -> tuple[list[Observation], bool]:
         """Look at all of the tree: a portion at a time (``anew``: the first) where nothing is known of it yet.
 
-        What was found, parents first and durable, and whether there is more; each portion is to be persisted first.
+        Not ``anew``: go on with what was begun, by `look_at` too. What was found, parents first and durable, and if
+        there is more; each portion is to be persisted first.
         """
         with self._index_errors():
             if anew:
@@ -238,6 +257,8 @@ class TreeStore:
 
     def _noted(self, found: Findings, beneath: Beneath) -> list[Observation]:
         """What was found, durable, with the signatures at hand for the entries that are made of it."""
+        if any(seen.deleted for seen in found.observations):
+            self._guard.check()  # what vanished with its disk was not deleted
         self.unreadable = {path: why for path, why in self.unreadable.items() if path not in self._shut}
         self._shut = dict(self._mounts.troubles)
         self.unreadable |= self._shut

@@ -230,3 +230,65 @@ def test_a_first_look_that_is_cut_short_is_ended_by_a_scan(replica: Callable[...
     one.reopen()
     rest = one.scan()
     assert len(seen) + len(rest) == 41 and {e.path for e in rest}.isdisjoint(each.path for each in seen)
+
+
+def portions_of(one: Replica, *names: str) -> list[list[bytes]]:
+    """A look at some paths, each portion persisted before the next; the paths that were found."""
+    seen, more = one.store.look_at([path(name) for name in names])
+    one.take(seen)
+    found = [[each.path for each in seen]]
+    while more:
+        seen, more = one.store.look_on(False)
+        one.take(seen)
+        found.append([each.path for each in seen])
+    return found
+
+
+def many(top: Path) -> None:
+    for number in range(10):
+        (top / f"d{number}/e").mkdir(parents=True)
+        (top / f"d{number}/e/f").write_text(f"text {number}")
+
+
+@pytest.mark.usefixtures("small_portions")
+@pytest.mark.parametrize("touched", [["new"], ["", "new"], ["new", "new/d3", "new/d3/e", "new/d3/e/f", "old"]])
+def test_a_look_at_what_is_new_comes_in_portions(replica: Callable[..., Replica], touched: list[str]) -> None:
+    one = replica("a")
+    (one.root / "old").mkdir()
+    one.scan()
+    many(one.root / "new")
+    (one.root / "old/g").write_text("g")
+    found = portions_of(one, *touched)
+    flat = [path for part in found for path in part]
+    assert len(found) > 3 and len(flat) == len(set(flat)) and len(set(flat) - {b"", b"old", b"old/g"}) == 31
+    assert {entry.path for entry in one.scan()} <= {b"old", b"old/g"} - set(flat)
+
+
+@pytest.mark.usefixtures("small_portions")
+@pytest.mark.parametrize("touched", [["new", "old"], ["old", "new/d3", "new"], [""]])
+def test_what_was_moved_is_told_in_one_with_the_place_that_it_left(
+    replica: Callable[..., Replica], touched: list[str]
+) -> None:
+    one = replica("a")
+    many(one.root / "old")
+    one.scan()
+    (one.root / "old").rename(one.root / "new")
+    found = portions_of(one, *touched)
+    assert len(found) == 1 and len(found[0]) >= 62
+
+
+@pytest.mark.usefixtures("small_portions")
+def test_a_look_in_portions_is_ended_by_a_scan_of_the_whole_tree(replica: Callable[..., Replica]) -> None:
+    one = replica("a")
+    one.scan()
+    many(one.root / "new")
+    seen, more = one.store.look_at([path("new")])
+    one.take(seen)
+    (one.root / "new/late").write_text("text")
+    again, later = one.store.look_at([path("new/late")])
+    one.take(again)
+    assert more and not later and b"new/late" in {each.path for each in again}
+    one.scan()
+    seen, more = one.store.look_on(False)
+    assert not more or one.take(seen) == []
+    assert one.scan() == []

@@ -18,6 +18,8 @@ class RealDisk:
         self.root = base / name
         self.root.mkdir()
         self.staged: dict[tuple[int, int], object] = {}
+        self._whole = False
+        """Whether the look that comes in portions is one at all of the tree."""
         self._store = TreeStore.open(_NAME, self.root, base / f"{name}-state", TreeOptions(), name)
         self._store.new_replica(replica)  # of two changes with one time, the greater wins
 
@@ -34,11 +36,14 @@ class RealDisk:
         """Whatever differs from the index."""
         if paths is None:
             return self._look_on(anew=True)
-        return api.Observed(_NAME, tuple(self._store.scan(paths)), False, dict(self._store.unreadable))
+        found, more = self._store.look_at(paths)
+        self._whole &= not more
+        return api.Observed(_NAME, tuple(found), False, dict(self._store.unreadable), more)
 
     def _look_on(self, anew: bool) -> api.Observed:
+        self._whole |= anew
         found, more = self._store.look_on(anew)
-        return api.Observed(_NAME, tuple(found), not more, dict(self._store.unreadable), more)
+        return api.Observed(_NAME, tuple(found), self._whole and not more, dict(self._store.unreadable), more)
 
     def handle(self, request: object) -> object | None:
         """Carry out one request; returns the event that answers it."""
