@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from blake3 import blake3
@@ -29,6 +30,10 @@ _BY_CONTENT = 8
 """What changed is cut by its content from so many chunks' lengths on; what is shorter is cheap to send again."""
 _MOST_CUTS = 4 * MOST_CHUNKS
 """A file that was cut into more, by many changes, is cut anew."""
+
+_LEAST_PART = 16 << 20
+"""Bytes that a thread of its own is worth while for."""
+_MOST_THREADS = 4
 
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """How files are opened for reading; not blocking, in case a pipe has taken the file's place."""
@@ -87,7 +92,14 @@ class Cutter:
         return self.by(start, [min(length, end - at) for at in range(start, end, length)])
 
     def by(self, start: int, lengths: Iterable[int]) -> bytes:
-        """The records of chunks of these lengths, from an offset on."""
+        """The records of chunks of these lengths, from an offset on; large files are read in several places at once."""
+        parts = _parts(start, list(lengths))
+        if len(parts) < 2:
+            return b"".join(self._by(*part) for part in parts)
+        with ThreadPoolExecutor(len(parts)) as pool:
+            return b"".join(pool.map(lambda part: self._by(*part), parts))
+
+    def _by(self, start: int, lengths: list[int]) -> bytes:
         records, holes = [], Holes(self._fd, self._status)
         for length in lengths:
             records.append(self._record(start, length, holes))
@@ -96,8 +108,13 @@ class Cutter:
 
     def around_a_change(self, before: list[Chunk], length: int) -> bytes:
         """The records of a file that was cut like this before it became longer or shorter."""
-        head, start = self._same(before, 0, self._status.st_size)
-        tail, behind = self._same(before[head:][::-1], self._status.st_size, start)
+        with ThreadPoolExecutor(1) as pool:
+            ending = pool.submit(self._same, before[::-1], self._status.st_size, 0)
+            head, start = self._same(before, 0, self._status.st_size)
+            tail, behind = ending.result()
+        while tail and (behind < start or head + tail > len(before)):
+            behind += before[-tail].length
+            tail -= 1
         # Short chunks beside the change are cut anew with it, or they would become ever more.
         while head and before[head - 1].length < length // 2:
             head -= 1
@@ -146,6 +163,20 @@ class Cutter:
         if signature(os.fstat(self._fd)) != self._wanted:
             raise Unsettled
         return digest + length.to_bytes(4, "big")
+
+
+def _parts(start: int, lengths: list[int]) -> list[tuple[int, list[int]]]:
+    """Chunks one after the other, as what each of several threads is to read: from where, and the lengths."""
+    total = sum(lengths)
+    threads = max(1, min(_MOST_THREADS, len(os.sched_getaffinity(0)), total // _LEAST_PART))
+    parts: list[tuple[int, list[int]]] = [(start, [])]
+    done = 0
+    for length in lengths:
+        if done * threads >= total * len(parts):
+            parts.append((start + done, []))
+        parts[-1][1].append(length)
+        done += length
+    return parts
 
 
 def cut(fd: int, status: os.stat_result, before: Observation | None) -> bytes:

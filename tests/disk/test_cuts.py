@@ -20,9 +20,11 @@ from l2sync.modtree import Kind, Observation, TreePath, unpack_chunks
 LENGTH = 1024
 
 
-@pytest.fixture(autouse=True)
-def _short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=[1 << 30, 5 * LENGTH], ids=["one thread", "several"])
+def _short_chunks(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     monkeypatch.setattr(chunker, "SMALLEST", LENGTH)
+    monkeypatch.setattr(chunker, "_LEAST_PART", request.param)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(4))
 
 
 def look(path: Path, data: bytes, before: Observation | None = None) -> Observation:
@@ -57,6 +59,12 @@ def test_what_is_put_in_or_taken_out_makes_little_new(tmp_path: Path, start: int
     before = look(tmp_path / "f", data)
     now = look(tmp_path / "f", data[:start] + b"n" * put + data[end:], before)
     assert fresh(now, before) <= 2 * LENGTH + put
+
+
+@pytest.mark.parametrize("length", [30 * LENGTH - 7, 12 * LENGTH, 30 * LENGTH + 5, 50 * LENGTH])
+def test_what_repeats_itself_is_found_from_both_ends_and_told_once(tmp_path: Path, length: int) -> None:
+    before = look(tmp_path / "f", b"same" * (30 * LENGTH // 4))
+    look(tmp_path / "f", (b"same" * (length // 4 + 1))[:length], before)
 
 
 def test_many_changes_make_no_crumbs(tmp_path: Path) -> None:

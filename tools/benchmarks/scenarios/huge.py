@@ -33,7 +33,12 @@ def _delta(stage: Stage) -> Iterator[Result]:
 def _changed(stage: Stage, label: str, change: Callable[[], object]) -> Result:
     result = stage.result("delta", label)
     result.payload = _CHANGE
-    stage.measure(result, change, ["big.bin"])
+
+    def warmed() -> None:
+        stage.warm(stage.sizes.huge * stage.conditions.receivers)
+        change()
+
+    stage.measure(result, warmed, ["big.bin"])
     _wire(result)
     return result
 
