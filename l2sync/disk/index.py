@@ -135,8 +135,8 @@ class Index:
     # --- reading ----------------------------------------------------------------------------------
 
     def packed(self) -> Iterator[bytes]:
-        """Every entry as it is packed, tombstones too, parents first."""
-        for (packed,) in self._db.execute("SELECT packed FROM entry ORDER BY path"):
+        """Every entry as it is packed, tombstones too, in no order: by path, each row of a million is looked up."""
+        for (packed,) in self._db.execute("SELECT packed FROM entry"):
             yield packed
 
     def populated(self) -> bool:
@@ -182,8 +182,8 @@ class Index:
         return self._joined(query, paths)
 
     def numbers(self) -> Iterator[tuple[TreePath, int]]:
-        """Path and row number of all that should stand in the tree, parents first."""
-        yield from self._db.execute("SELECT path, id FROM entry WHERE kind<>0 ORDER BY path")
+        """Path and row number of all that should stand in the tree, in no order."""
+        yield from self._db.execute("SELECT path, id FROM entry WHERE kind<>0")
 
     def seen(self) -> Iterator[tuple[TreePath, bytes]]:
         """Of all that was seen to stand in the tree, by path, in no order."""

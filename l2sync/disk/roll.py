@@ -37,6 +37,4 @@ class Roll:
 
     def missing(self) -> Iterator[TreePath]:
         """What should stand in the tree and was never asked for, parents first."""
-        for path, number in self._index.numbers():
-            if not self._met[number >> 3] & 1 << (number & 7):
-                yield path
+        yield from sorted(p for p, number in self._index.numbers() if not self._met[number >> 3] & 1 << (number & 7))

@@ -100,7 +100,7 @@ class TreeStore:
         return self._index.counter
 
     def packed(self) -> Iterator[bytes]:
-        """Every entry of the index as it is packed, tombstones too, parents first."""
+        """Every entry of the index as it is packed, tombstones too, in no order."""
         return self._index.packed()
 
     def load(self) -> Iterator[Entry]:
