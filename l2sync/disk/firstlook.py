@@ -65,6 +65,9 @@ class LookAt(Look):
 
 
 class _Portioned(Scanner):
+    def _nothing_known_in(self, directory: TreePath) -> bool:
+        return not self._index.any_below(directory)
+
     def _taken(self) -> Findings:
         found, self._found = self._found, Findings()
         found.observations.sort(key=lambda seen: seen.path)

@@ -190,10 +190,14 @@ class Index:
         query = "SELECT path, signature FROM entry WHERE kind<>0 AND length(signature)>0"
         return ((TreePath(path), sig) for path, sig in self._db.execute(query))
 
+    def any_below(self, directory: TreePath) -> bool:
+        """Whether anything was ever known strictly below a directory."""
+        query = "SELECT 1 FROM entry WHERE path>? AND path<? LIMIT 1"
+        return self._db.execute(query, _span(directory)).fetchone() is not None
+
     def alive(self, under: TreePath) -> list[TreePath]:
         """All that should stand in the tree strictly below a directory."""
-        low, high = (under + b"/", under + b"0") if under else (b"\0", b"\xff" * 256)
-        found = self._db.execute("SELECT path FROM entry WHERE kind<>0 AND path>? AND path<?", (low, high))
+        found = self._db.execute("SELECT path FROM entry WHERE kind<>0 AND path>? AND path<?", _span(under))
         return [TreePath(path) for (path,) in found]
 
     def children(self, directory: TreePath) -> dict[TreePath, bytes]:
@@ -373,6 +377,11 @@ class Index:
                 self._db.executemany(statement, rows)
         finally:
             self._db.execute("PRAGMA synchronous=FULL")
+
+
+def _span(directory: TreePath) -> tuple[bytes, bytes]:
+    """Between which bytes all paths below a directory lie."""
+    return (directory + b"/", directory + b"0") if directory else (b"\0", b"\xff" * 256)
 
 
 @cache

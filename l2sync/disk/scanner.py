@@ -64,6 +64,8 @@ class Scanner:
         self._concluded: set[TreePath] = set()
         self._reader = Reader(beneath, index)
         self._links = LinkedNames(index, beneath)
+        self._bare = False
+        """Whether nothing is known of what is in the directory that is being listed."""
         self._skipped: set[TreePath] = set()
         """Below these nothing can be said: ignored, on another file system, or unreadable."""
 
@@ -217,6 +219,7 @@ class Scanner:
                 continue
             try:
                 listing = iter(self._list(path, fd))
+                self._bare = self._nothing_known_in(path)
                 while some := list(islice(listing, _AT_ONCE)):
                     if self._roll is not None:
                         self._known = self._roll.known(child for child, _ in some)
@@ -227,8 +230,13 @@ class Scanner:
             except OSError as error:
                 self._trouble(path, error)
             finally:
+                self._bare = False
                 os.close(fd)
             yield path
+
+    def _nothing_known_in(self, directory: TreePath) -> bool:
+        """Whether the index was asked, and holds nothing of what is in a directory, not that it is gone either."""
+        return False
 
     def _list(self, path: TreePath, fd: int) -> Iterable[tuple[TreePath, os.stat_result]]:
         prefix = path + b"/" if path else b""
@@ -261,7 +269,7 @@ class Scanner:
             self._visited.add(path)
             if kind is Kind.DIR:
                 self._directories.add(path)
-        if kind is not Kind.DIR and self._beneath.holds_closed(path):
+        if kind is not Kind.DIR and not self._beneath.plain and self._beneath.holds_closed(path):
             return  # nobody knows yet what was below the directory that stood here
         if kind is None:
             if path in self._known and not self._left_alone(path):
@@ -271,7 +279,7 @@ class Scanner:
         sig = signature(status)
         if self._known.get(path) == sig:
             return
-        row = self._index.row(path)
+        row = None if self._bare else self._index.row(path)
         before = row.entry() if row is not None and row.alive else None
         if before is not None and before.kind is not kind:
             self._turned.add(path)

@@ -19,9 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from benchmarks.trees import make_tree
 
+from l2sync.agent.memory import tame_collector
 from l2sync.disk import TreeOptions, TreeStore
 from l2sync.disk.inotify import InotifyWatcher
-from l2sync.modtree import Entry, ModTree, pack_entry, to_entry, unpack_entry
+from l2sync.modtree import ROOT, Entry, ModTree, Observation, pack_entry, to_entry, unpack_entry
 from l2sync.node.plan import make_plan
 from l2sync.transfer import chunk_table
 
@@ -66,6 +67,15 @@ def runs(chunks: Sequence[tuple[int, bytes | None]]) -> Iterator[list[tuple[int,
     yield run
 
 
+def looked_at(store: TreeStore) -> list[Observation]:
+    """What is new in all of a tree, as the agent looks at it."""
+    found, more = store.look_at([ROOT])
+    while more:
+        next_ones, more = store.look_on(False)
+        found += next_ones
+    return found
+
+
 def take(
     clock: Clock, key: tuple[int, int], batch: list[Entry], origin: TreeStore, store: TreeStore, tree: ModTree
 ) -> None:
@@ -87,12 +97,13 @@ def main() -> None:
     base = Path(sys.argv[1] if len(sys.argv) > 1 else "/dev/shm") / "l2sync-smallfiles"
     files = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
     clock, tree = Clock(), ModTree()
+    tame_collector()
     try:
         origin, store = opened(base, "a"), opened(base, "b")
         watcher = InotifyWatcher(base / "b")
         watcher.watch()
         make_tree(base / "a" / "tree", files, max(1, files * 800 // 10_000), 10_000, 2)
-        seen = [one for one in clock("origin: scan", lambda: origin.scan(None)) if one.path]
+        seen = [one for one in clock("origin: scan", lambda: looked_at(origin)) if one.path]
         entries = [to_entry(one, None, origin.replica, number, "a") for number, one in enumerate(seen, 2)]
         packed = clock("origin: pack", lambda: [pack_entry(entry) for entry in entries])
         told = clock("unpack", lambda: [unpack_entry(one)[0] for one in packed])
