@@ -89,12 +89,15 @@ class Scanner:
 
     def _look_at_all(self, paths: Iterable[TreePath], directories: Directories) -> None:
         wanted = {path for path in paths if not self._left_out(path)}
-        known = self._index.signatures(wanted | {parent(path) for path in wanted})
+        tops = {path for path in wanted if path == ROOT or parent(path) not in wanted}
+        known = self._index.signatures(tops | {parent(path) for path in tops})
         self._known = {path: sig for path, _, sig in known}
         for path in sorted(wanted):
             if self._covered(path):
                 continue
             if path not in self._visited:
+                if path not in tops:  # its directory has not shown it: it is gone, or the directory is
+                    self._know(path)
                 self._look_at(path, directories)
             elif path in self._directories and path not in self._listed:
                 self._list_too(path, directories)
