@@ -39,10 +39,18 @@ class _Common(NamedTuple):
     """Which of the replicas wrote."""
     replicas: tuple[int, ...]
     author: str
-    form: struct.Struct
+    wide: bool
+
+    @property
+    def form(self) -> struct.Struct:
+        return _form(self.wide, len(self.replicas))
 
 
-_Key = tuple[bytes, int, tuple[int, ...], bytes, struct.Struct]
+_Key = tuple[bytes, int, tuple[int, ...], bytes, bool]
+
+
+def _form(wide: bool, replicas: int) -> struct.Struct:
+    return (_WIDE if wide else _NARROW)[replicas]
 
 
 class Records:
@@ -80,11 +88,11 @@ class Records:
                 break
         else:
             return None
-        form = (_NARROW if size < _NARROWEST and max(counters) < _NARROWEST else _WIDE)[count]
-        number = self._number(fields, (packed[1:_OWNERS_END], writer, replicas, packed[at:after], form))
+        wide = size >= _NARROWEST or max(counters) >= _NARROWEST
+        number = self._number(fields, (packed[1:_OWNERS_END], writer, replicas, packed[at:after], wide))
         if number is None:
             return None
-        return form.pack(number, fields[5], fields[6], size, *counters) + digest[:_HASH]
+        return _form(wide, count).pack(number, fields[5], fields[6], size, *counters) + digest[:_HASH]
 
     def entry(self, path: TreePath, record: bytes) -> Entry:
         """The entry again."""
@@ -92,8 +100,9 @@ class Records:
             head = 2 + CODED_HEAD.size
             return unpack_entry(record[2:head] + path + record[head:])[0]
         common = self._common[_NUMBER.unpack_from(record)[0]]
-        _, seconds, ns, size, *counters = common.form.unpack_from(record)
-        digest = record[common.form.size :]
+        form = common.form
+        _, seconds, ns, size, *counters = form.unpack_from(record)
+        digest = record[form.size :]
         dots = tuple(zip(common.replicas, counters, strict=True))
         return Entry(
             path=path,
@@ -126,8 +135,8 @@ class Records:
                 return None
             self._numbers[key] = number
             kind, mode, uid, gid = fields[1:5]
-            _, writer, replicas, author, form = key
-            self._common.append(_Common(Kind(kind), mode, uid, gid, writer, replicas, author.decode(), form))
+            _, writer, replicas, author, wide = key
+            self._common.append(_Common(Kind(kind), mode, uid, gid, writer, replicas, author.decode(), wide))
         return number
 
 
