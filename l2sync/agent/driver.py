@@ -283,8 +283,8 @@ class Driver:
                     self._left = effects
                     return False
                 for number, effect in enumerate(effects):
-                    if not self._carry_out_now(effect):
-                        self._left = effects[number:]
+                    if (left := self._carry_out_now(effect)) is not None:
+                        self._left = [left, *effects[number + 1 :]]
                         return False
             now = self._clock()
             if not self._time_is_up(now):
@@ -340,9 +340,8 @@ class Driver:
         overlapped = any(isinstance(effect, api.Persist) for effect in effects)
         ahead = [effect for effect in effects if overlapped and isinstance(effect, api.ReadChunks)]
         for effect in effects:
-            if isinstance(effect, api.Send):
-                if not self._send_now(effect.frame, effect.address):
-                    await self._send(effect.frame, effect.address)
+            if isinstance(effect, api.Send | api.SendRun):
+                await self._send(effect)
             elif isinstance(effect, api.Persist):
                 await self._persist(effect, ahead)
                 ahead = []
@@ -365,11 +364,11 @@ class Driver:
             case _:
                 self._carry_out_now(effect)
 
-    def _carry_out_now(self, effect: api.Effect) -> bool:
-        """Carry out what is none of the slow ones; False for a frame that has to wait for room."""
+    def _carry_out_now(self, effect: api.Effect) -> api.Effect | None:
+        """Carry out what is none of the slow ones; frames that have to wait for room are returned."""
         match effect:
-            case api.Send(frame, address):
-                return self._send_now(frame, address)
+            case api.Send() | api.SendRun():
+                return self._send_now(effect)
             case api.Notify(event, level, fields):
                 getattr(self._log, level)(event, **fields)
             case api.Answer(request):
@@ -379,19 +378,25 @@ class Driver:
                 raise RuntimeError("this has to be waited for")
             case _:
                 self.desks[effect.tree].carry_out(effect)
-        return True
+        return None
 
-    def _send_now(self, frame: bytes, address: bytes | None) -> bool:
+    def _send_now(self, effect: api.Send | api.SendRun) -> api.Send | api.SendRun | None:
+        """Send; what there was no room for is returned."""
         try:
-            return self.link.send(frame, address)
+            if isinstance(effect, api.Send):
+                return None if self.link.send(effect.frame, effect.address) else effect
+            taken = self.link.send_run(effect.frames, effect.address)
+            if taken < len(effect.frames):
+                return api.SendRun(effect.frames[taken:], effect.address)
         except FrameTooLong as error:
             self._log.warning("frame_too_long", reason=str(error))
         except (LinkDown, trio.ClosedResourceError):
             pass  # lost, as on any segment: what must arrive is sent again
-        return True
+        return None
 
-    async def _send(self, frame: bytes, address: bytes | None) -> None:
-        while not self._send_now(frame, address):
+    async def _send(self, effect: api.Send | api.SendRun) -> None:
+        while (left := self._send_now(effect)) is not None:
+            effect = left
             if self.link.queue_full:
                 await trio.sleep(_QUEUE_FULL_S)
                 continue

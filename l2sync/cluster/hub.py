@@ -302,9 +302,13 @@ class Hub:
 
     def next_serial(self) -> int:
         """The serial of the next frame; none is used twice."""
-        serial = self.serial
-        self.serial += 1
-        return serial
+        return self.next_serials(1)
+
+    def next_serials(self, count: int) -> int:
+        """The first of so many serials that follow each other."""
+        first = self.serial
+        self.serial += count
+        return first
 
     def emit(self, kind: int, body: bytes, to: Peer | None = None, more: bool = False) -> int:
         """Have a frame sent to one peer or to all; returns its serial."""

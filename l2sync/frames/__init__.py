@@ -11,6 +11,7 @@ from .bulk import (
     Unlockall,
     Want,
     pack_data,
+    pack_symbols,
     parse_data,
     split_data,
 )
@@ -173,6 +174,7 @@ __all__ = [
     "pack_data",
     "pack_header",
     "pack_prefix",
+    "pack_symbols",
     "pack_updtree",
     "parse_data",
     "parse_header",

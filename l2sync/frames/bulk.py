@@ -1,6 +1,7 @@
 """The messages that lock paths, carry content, and ask for what is missing of it."""
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, Self
@@ -86,15 +87,21 @@ class Data(Message):
         return cls(*parse_data(body))
 
 
-def pack_data(batch: int, generation: int, k: int, symbol: int, payload: bytes) -> bytes:
-    """The body of a data frame, as `Data.pack` gives it. Raises LocalError where a value does not fit."""
+def pack_symbols(batch: int, generation: int, k: int, symbols: Sequence[tuple[int, bytes]]) -> list[bytes]:
+    """Bodies of data frames for symbols of one generation, as `pack_data` gives each. Raises LocalError."""
+    pack, high, low = _DATA.pack, generation >> 8, generation & 0xFF
     try:
-        head = _DATA.pack(batch, generation >> 8, generation & 0xFF, k, symbol)
+        bodies = [pack(batch, high, low, k, number) + symbol for number, symbol in symbols]
     except struct.error as error:
         raise LocalError(f"Data cannot be packed: {error}") from error
     if not k:
         raise LocalError("Data cannot be packed: a generation has at least one symbol")
-    return head + payload
+    return bodies
+
+
+def pack_data(batch: int, generation: int, k: int, symbol: int, payload: bytes) -> bytes:
+    """The body of a data frame, as `Data.pack` gives it. Raises LocalError where a value does not fit."""
+    return pack_symbols(batch, generation, k, ((symbol, payload),))[0]
 
 
 def parse_data(body: bytes) -> tuple[int, int, int, int, bytes]:

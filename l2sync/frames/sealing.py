@@ -4,6 +4,7 @@ The nonce is the serial, which a session never uses twice; the header is the ass
 header can be read from outside, forged, or joined to another header.
 """
 
+import struct
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
@@ -20,6 +21,7 @@ KEY_SIZE = 32
 _CACHED_SESSIONS = 1024
 _NONCE = bytes(6)
 """What comes before the serial, to make 12 bytes of it."""
+_SHARED = RUN.size - 8
 _KEY_IDS = {str(number): number for number in range(256)}
 
 
@@ -69,12 +71,34 @@ class Keyring:
         if len(body) > MAX_BODY:
             raise LocalError(f"a body of {len(body)} bytes fits no frame")
         header = pack_header(kind, self.tag, self.active, src, dst, session, serial, len(body))
+        return header + self._own(session).encrypt(serial.to_bytes(12, "big"), body, header)
+
+    def seal_run(
+        self, kind: int, src: int, dst: int, session: int, first_serial: int, bodies: Sequence[bytes]
+    ) -> list[bytes]:
+        """Whole frames that differ in serial, which counts up, and body only: what they share is made once.
+
+        Raises LocalError as `seal` does.
+        """
+        shared = pack_header(kind, self.tag, self.active, src, dst, session, first_serial, 0)[:_SHARED]
+        encrypt, pack = self._own(session).encrypt, RUN.pack
+        sealed: list[bytes] = []
+        try:
+            for serial, body in enumerate(bodies, first_serial):
+                number = serial.to_bytes(6, "big")
+                header = pack(shared, number, len(body))
+                sealed.append(header + encrypt(_NONCE + number, body, header))
+        except (struct.error, OverflowError) as error:
+            raise LocalError(f"no frame can hold this: {error}") from error
+        return sealed
+
+    def _own(self, session: int) -> AESGCM:
         place = (self.active, session)
         cipher = self._ciphers.get(place)
         if cipher is None:
             cipher = self._derive(place)
             self._keep(place, cipher)
-        return header + cipher.encrypt(serial.to_bytes(12, "big"), body, header)
+        return cipher
 
     def open(self, header: Header, frame: bytes) -> bytes:
         """The body of a frame, proven to come from a holder of the key together with its header.

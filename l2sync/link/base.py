@@ -6,6 +6,7 @@ them: they may be lost, doubled, reordered, and shorter ones may arrive padded w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -66,6 +67,9 @@ class Link(Protocol):
 
         Raises LinkDown and FrameTooLong.
         """
+
+    def send_run(self, payloads: Sequence[bytes], address: bytes | None = None) -> int:
+        """Send them one after the other; how many were taken. Raises LinkDown and FrameTooLong, after those before."""
 
     def receive(self, limit: int = 64) -> list[Received]:
         """Take at most `limit` waiting payloads; an empty list means: none waits. Raises LinkDown."""

@@ -15,6 +15,7 @@ import errno
 import fcntl
 import socket
 import struct
+from collections.abc import Sequence
 from dataclasses import replace
 
 from l2sync.link.base import BROADCAST, ETHERNET_HEADER, FrameTooLong, LinkDown, LinkStatistics, Received
@@ -115,19 +116,26 @@ class PacketLink:
 
         Raises LinkDown and FrameTooLong.
         """
+        return self.send_run((payload,), address) == 1
+
+    def send_run(self, payloads: Sequence[bytes], address: bytes | None = None) -> int:
+        """Send them one after the other; how many were taken. Raises LinkDown and FrameTooLong, after those before."""
         header = self._broadcast_header if address is None else address + self._broadcast_header[6:]
+        send, taken, size = self._live().send, 0, 0
         try:
-            self._live().send(header + payload)
+            for payload in payloads:
+                size += send(header + payload)
+                taken += 1
         except OSError as error:
-            if error.errno in _FULL:
-                # ENOBUFS: a queueing discipline dropped the frame. To us both mean: later.
-                self.queue_full = error.errno == errno.ENOBUFS
-                self._refused += 1
-                return False
-            raise self._explain(error, len(payload)) from error
-        self._frames_out += 1
-        self._bytes_out += len(payload)
-        return True
+            if error.errno not in _FULL:
+                raise self._explain(error, len(payloads[taken])) from error
+            # ENOBUFS: a queueing discipline dropped the frame. To us both mean: later.
+            self.queue_full = error.errno == errno.ENOBUFS
+            self._refused += 1
+        finally:
+            self._frames_out += taken
+            self._bytes_out += size - taken * ETHERNET_HEADER
+        return taken
 
     def receive(self, limit: int = 64) -> list[Received]:
         """Take at most `limit` waiting payloads; call again until the list is empty. Raises LinkDown.

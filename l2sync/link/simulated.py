@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -336,6 +336,13 @@ class SimulatedLink:
             return False
         self._statistics = replace(before, frames_out=before.frames_out + 1, bytes_out=before.bytes_out + len(payload))
         return True
+
+    def send_run(self, payloads: Sequence[bytes], address: bytes | None = None) -> int:
+        """Send them one after the other; how many were taken. Raises LinkDown and FrameTooLong, after those before."""
+        for taken, payload in enumerate(payloads):
+            if not self.send(payload, address):
+                return taken
+        return len(payloads)
 
     def receive(self, limit: int = 64) -> list[Received]:
         """Take at most `limit` waiting payloads. Raises LinkDown."""

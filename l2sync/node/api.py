@@ -7,7 +7,7 @@ done in the order asked for; its results come back through ``disk_reported``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -90,6 +90,18 @@ class Send:
 
     frame: bytes
     address: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class SendRun:
+    """Put sealed frames of one kind on the segment, one after the other, each as with `Send`."""
+
+    frames: Sequence[bytes]
+    address: bytes | None
+
+    def singly(self) -> Iterator[Send]:
+        """The same, frame by frame."""
+        return (Send(frame, self.address) for frame in self.frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +272,7 @@ Effect: TypeAlias = (
     | Together
     | Accept
     | Send
+    | SendRun
     | Prepare
     | Store
     | Commit

@@ -79,6 +79,7 @@ from .api import (
     Request,
     Rescan,
     Send,
+    SendRun,
     Stored,
     TreePaused,
     TreeResumed,
@@ -517,7 +518,7 @@ def _readiness(shared: SharedTree) -> int:
 def _duty(effect: Effect) -> int:
     if isinstance(effect, Persist):
         return 0
-    if isinstance(effect, Send):
+    if isinstance(effect, Send | SendRun):
         return 1
     return _AFTERWARDS.get(type(effect).__name__, 2)
 

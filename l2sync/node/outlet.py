@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from l2sync.cluster import OutFrame
-from l2sync.frames import MORE_FOLLOWS, NOID, Keyring, Kind
+from l2sync.frames import MORE_FOLLOWS, NOID, OVERHEAD, Keyring, Kind
 
-from .api import Send
+from .api import Send, SendRun
 from .context import Context
 from .parts import WHOLE as COMES_IN_PARTS
 from .parts import cut
@@ -25,26 +25,25 @@ class Outlet:
 
     def send_data(self, bodies: list[bytes]) -> None:
         """Have symbols sent to all, under serials that follow each other."""
-        cluster, seal, emit = self._cluster, self._keyring.seal, self._context.effects.append
-        if any(len(body) > cluster.hub.room for body in bodies):
+        cluster, hub = self._cluster, self._cluster.hub
+        if max(map(len, bodies)) > hub.room:
             self._send_data_in_parts(bodies)
             return
-        source, session = cluster.source_id, cluster.session
-        (address,) = cluster.hub.to_all()
-        for body in bodies:
-            frame = seal(Kind.DATA, source, NOID, session, cluster.next_serial(), body)
-            emit(Send(frame, address))
-            self._counters["bytes_out_data"] += len(frame)
+        first = hub.next_serials(len(bodies))
+        frames = self._keyring.seal_run(Kind.DATA, cluster.source_id, NOID, cluster.session, first, bodies)
+        (address,) = hub.to_all()
+        self._context.emit(SendRun(frames, address))
+        size = sum(map(len, bodies))
+        self._counters["bytes_out_data"] += size + OVERHEAD * len(bodies)
         self._counters["frames_out_data"] += len(bodies)
-        cluster.hub.sent(len(bodies), sum(map(len, bodies)))
+        hub.sent(len(bodies), size)
 
     def _send_data_in_parts(self, bodies: list[bytes]) -> None:
         """Symbols of a generation that was begun when frames could be larger."""
         hub = self._cluster.hub
-        serials = [hub.next_serial() for _ in bodies]  # the caller counts on one after the other
+        first = hub.next_serials(len(bodies))
         (address,) = hub.to_all()
-        numbered = zip(serials, bodies, strict=True)
-        hub.out += [OutFrame(Kind.DATA, NOID, serial, body, address) for serial, body in numbered]
+        hub.out += [OutFrame(Kind.DATA, NOID, serial, body, address) for serial, body in enumerate(bodies, first)]
         hub.sent(len(bodies), sum(map(len, bodies)))
         self.flush()
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from l2sync.frames import Repair, pack_data
+from l2sync.frames import Repair, pack_symbols
 
 from .chunks import ChunkTable
 from .coding import HEAD_SIZE, MOST_SOURCE, MOST_SYMBOLS, RECORD_SIZE, cut, pack_records, repair_symbols
@@ -186,13 +186,11 @@ class Broadcaster:
         return frames
 
     def _emit(self, generation: Generation, count: int, frames: list[bytes], first_serial: int) -> int:
-        sent = 0
-        for number, symbol in generation.symbols(count):
-            generation.last_serial = first_serial + len(frames)
-            frames.append(pack_data(self.batch, generation.number, generation.k, number, symbol))
-            sent += len(symbol)
+        symbols = generation.symbols(count)
+        frames += pack_symbols(self.batch, generation.number, generation.k, symbols)
+        generation.last_serial = first_serial + len(frames) - 1
         generation.confirmed.clear()
-        return sent
+        return sum(len(symbol) for _, symbol in symbols)
 
     def _new_generation(self) -> Generation | None:
         if self._full:

@@ -22,6 +22,9 @@ class FakeLink:
         self.queue_full = False
         self.down = False
         self.full = 0
+        """So many times it is."""
+        self.room: int | None = None
+        """After so many frames it is full once."""
         self.sent: list[bytes] = []
         self.reopened = 0
         self.unhurried: list[tuple[bytes, bytes]] = []
@@ -37,8 +40,19 @@ class FakeLink:
         if self.full:
             self.full -= 1
             return False
+        if self.room == 0:
+            self.room = None
+            return False
+        if self.room is not None:
+            self.room -= 1
         self.sent.append(payload)
         return True
+
+    def send_run(self, payloads: Sequence[bytes], address: bytes | None = None) -> int:
+        for taken, payload in enumerate(payloads):
+            if not self.send(payload, address):
+                return taken
+        return len(payloads)
 
     def receive(self, limit: int = 64) -> list[tuple[bytes, bytes]]:
         if self.down:

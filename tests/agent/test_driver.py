@@ -132,6 +132,16 @@ async def test_a_full_socket_holds_time_back_and_loses_nothing(autojump_clock: o
         assert b.link.sent == [b"one", b"two"] and b.node.timers == 1
 
 
+@pytest.mark.parametrize("refused", range(1, 4))
+async def test_what_a_full_socket_left_of_a_run_goes_out_next_and_in_order(refused: int, autojump_clock: object):
+    async with bench() as b:
+        b.link.room, b.link.queue_full = refused, True
+        run = [bytes([number]) for number in range(4)]
+        b.poke(api.SendRun(run, None), api.Send(b"after", None))
+        await trio.sleep(1)
+        assert b.link.sent == [*run, b"after"]
+
+
 async def test_a_deadline_is_kept_though_the_node_names_later_ones_while_frames_come():
     async with bench() as b:
         start = b.driver._clock()

@@ -149,6 +149,8 @@ def test_hand_packed_data_is_the_message():
     message = MESSAGES[Kind.DATA]
     fields = (message.batch, message.generation, message.k, message.symbol, message.payload)
     assert frames.pack_data(*fields) == message.build_declared()
+    *shared, number, symbol = fields
+    assert frames.pack_symbols(*shared, [(number, symbol)] * 2) == [message.build_declared()] * 2
     assert frames.parse_data(message.build_declared()) == fields
     assert len(message.pack()) == frames.DATA_OVERHEAD + len(message.payload)
 

@@ -34,6 +34,18 @@ def test_what_one_member_seals_another_opens_whatever_padding_follows(src, dst, 
     assert ring().open(header, frame + padding) == body
 
 
+@given(st.integers(0, 0xFFFF), st.integers(0, 2**64 - 1), st.integers(0, 2**48 - 20), st.lists(st.binary(max_size=40)))
+def test_a_run_is_sealed_as_its_frames_are_one_by_one(src, session, first, bodies):
+    run = ring().seal_run(7, src, 0xFFFF, session, first, bodies[:20])
+    assert run == [ring().seal(7, src, 0xFFFF, session, first + at, body) for at, body in enumerate(bodies[:20])]
+
+
+def test_a_run_with_a_serial_that_is_used_up_or_a_body_too_long_is_our_own_error():
+    for first, body in ((2**48 - 1, b""), (1, bytes(65_536))):
+        with pytest.raises(LocalError):
+            ring().seal_run(7, 1, 2, 3, first, [b"", body])
+
+
 def test_no_byte_of_a_frame_can_be_changed():
     frame = ring().seal(frames.Kind.BYE, 1, 2, 3, 4, b"body")
     reader = ring()

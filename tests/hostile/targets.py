@@ -27,7 +27,7 @@ from l2sync.frames import (
 )
 from l2sync.frames.stream import MORE
 from l2sync.modtree import InvalidPath, MalformedEntry, tree_path, unpack_entry
-from l2sync.node.api import Persist, Send
+from l2sync.node.api import Persist, Send, SendRun
 from tests.simulation.world import KEY, MS, SECOND, Host, World
 
 TO_ONE, RAW, UNFINISHED, NOBODY, STRANGER, LEAP = 1, 2, 4, 8, 16, 32
@@ -163,6 +163,8 @@ class Attack:
             for effect in waiting:
                 if isinstance(effect, Send):
                     assert len(effect.frame) <= 1500
+                elif isinstance(effect, SendRun):
+                    assert max(map(len, effect.frames)) <= 1500
                 elif isinstance(effect, Persist):
                     assert all(tree_path(bytes(entry.path)) == entry.path for entry in effect.entries)
                 event = self.host.disk.handle(effect)

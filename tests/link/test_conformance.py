@@ -108,6 +108,24 @@ def test_nothing_waiting_is_an_empty_list(bench: Bench) -> None:
     assert bench.links[0].receive() == []
 
 
+def test_a_run_goes_out_in_order_and_what_a_full_queue_left_of_it_can_follow(bench: Bench) -> None:
+    bench.shape(10)
+    run = [payload(number, 1500) for number in range(5000)]
+    taken = bench.links[0].send_run(run)
+    assert 0 < taken < len(run)
+    assert bench.links[0].statistics().frames_out == taken and bench.links[0].statistics().refused == 1
+    assert [data for data, _ in bench.collect(1, taken)] == run[:taken]
+    assert bench.links[0].send_run(run[taken : taken + 3]) == 3
+    assert [data for data, _ in bench.collect(1, 3)] == run[taken : taken + 3]
+
+
+def test_a_run_ends_at_a_frame_that_is_too_long(bench: Bench) -> None:
+    with pytest.raises(FrameTooLong):
+        bench.links[0].send_run([payload(1), payload(1, 1501), payload(2)])
+    assert [data for data, _ in bench.collect(1, 1)] == [payload(1)]
+    assert bench.links[0].statistics().frames_out == 1
+
+
 def test_a_full_queue_refuses_and_takes_again_later(bench: Bench) -> None:
     bench.shape(10)
     taken = 0

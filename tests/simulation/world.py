@@ -12,7 +12,7 @@ from l2sync.frames import Keyring
 from l2sync.link import Rules, SimulatedSegment
 from l2sync.modtree import TreePath, covers
 from l2sync.node import Node
-from l2sync.node.api import Answer, Notify, Observed, RememberBans, RememberIds, Send
+from l2sync.node.api import Answer, Notify, Observed, RememberBans, RememberIds, Send, SendRun
 
 from .disk import SimDisk
 
@@ -142,6 +142,9 @@ class World:
         for effect in host.node.take_effects():
             if isinstance(effect, Send):
                 self.segment.transmit(host.port, effect.frame, effect.address, self.now)
+            elif isinstance(effect, SendRun):
+                for frame in effect.frames:
+                    self.segment.transmit(host.port, frame, effect.address, self.now)
             elif isinstance(effect, Answer):
                 host.answers[effect.request] = effect
             elif isinstance(effect, Notify):

@@ -180,6 +180,8 @@ class Host:
                 if not self.world.segment.transmit(self.port, frame, address, self.world.now):
                     self._effects.appendleft(effect)
                     self._wait(MS // 2)
+            case api.SendRun():
+                self._effects.extendleft(reversed(list(effect.singly())))
             case api.Persist(_, entries, counter):
                 self._waiting = True
                 self.post(lambda: self.store.persist(entries, counter), None, ends_wait=True)

@@ -138,14 +138,19 @@ class Ideal:
     def _carry_out(self, side: Side) -> None:
         for effect in side.node.take_effects():
             if isinstance(effect, api.Send):
-                if side is self.origin:
-                    self._waiting.append(effect.frame)
-                else:
-                    at, address = self.now + _LATENCY, _address(self.sides.index(side))
-                    others = (other for other in self.sides if other is not side)
-                    self._flying.extend((at, other, effect.frame, address) for other in others)
+                self._send(side, effect.frame)
+            elif isinstance(effect, api.SendRun):
+                for frame in effect.frames:
+                    self._send(side, frame)
             elif (event := disk(side, effect)) is not None:
                 side.events.append((self.now + _DISK, event))
+
+    def _send(self, side: Side, frame: bytes) -> None:
+        if side is self.origin:
+            self._waiting.append(frame)
+            return
+        at, address = self.now + _LATENCY, _address(self.sides.index(side))
+        self._flying.extend((at, other, frame, address) for other in self.sides if other is not side)
 
 
 def _address(number: int) -> bytes:

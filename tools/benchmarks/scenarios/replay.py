@@ -15,7 +15,6 @@ from benchmarks.peers import Peer, Unable
 from benchmarks.scenarios.base import Scenario
 from benchmarks.stage import Bench
 from l2sync.frames import Keyring
-from l2sync.frames import Kind as FrameKind
 from l2sync.modtree import ROOT, Chunk, Kind, ModTree, Observation, TreePath, pack_chunks
 from l2sync.node import Node, api
 
@@ -140,11 +139,12 @@ class Replay:
         side.seconds += time.thread_time() - begin
         other = self.sides[1 - self.sides.index(side)]
         for effect in effects:
-            if isinstance(effect, api.Send):
+            if isinstance(effect, api.SendRun):
+                other.inbox += [(frame, bytes(6)) for frame in effect.frames]
+                self.frames += len(effect.frames)
+                self.bytes += sum(map(len, effect.frames))
+            elif isinstance(effect, api.Send):
                 other.inbox.append((effect.frame, bytes(6)))
-                if effect.frame[3] == FrameKind.DATA:
-                    self.frames += 1
-                    self.bytes += len(effect.frame)
             elif (event := disk(side, effect)) is not None:
                 side.events.append((self.now + _DISK, event))
 
