@@ -350,7 +350,7 @@ class Users:
     # --- locks ------------------------------------------------------------------------------------
 
     def do_lock(self, host: Host, op: Operation) -> str | None:
-        if host.node is None or (path := self._path(op.path)) is None:
+        if host.node is None or host.frozen or (path := self._path(op.path)) is None:
             return "nothing"
         self._requests += 1
         self._held.setdefault(host.number, []).append(self._requests)
@@ -359,7 +359,7 @@ class Users:
 
     def do_unlock(self, host: Host, op: Operation) -> str | None:
         held = self._held.get(host.number)
-        if host.node is None or not held:
+        if host.node is None or host.frozen or not held:
             return "nothing"
         self._requests += 1
         host.submit(api.UnlockRequest(self._requests, held.pop()))
