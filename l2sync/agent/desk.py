@@ -86,6 +86,8 @@ class Desk:
         """Scans asked for that have not ended."""
         self.on_unsettled: Callable[[Iterable[TreePath]], None] = lambda paths: None
         """Hears what changed while it was looked at, and is to be looked at again."""
+        self.on_placing: Callable[[], None] = lambda: None
+        """Called before a small batch is put in place."""
         self._first: Callable[[int | Exception], None] | None = None
         """Waits for the end of a look that comes in portions; and how much was found so far."""
         self._whole = False
@@ -116,7 +118,7 @@ class Desk:
                 size = sum(len(data) for _, data in chunks)
                 # Counted as off our hands even on failure: the commit tells which files lack something.
                 told = api.Stored(self.name, key, size)
-                self._do(lambda: self.store.store(key, chunks), lambda _: told, lambda _: told, waited_for)
+                self._do(lambda: self.store.store(key, chunks), lambda _: told, lambda _: told, waited_for, waited_for)
             case api.Commit():
                 self._commit(effect)
             case api.Discard(_, key):
@@ -250,7 +252,7 @@ class Desk:
             return api.Prepared(self.name, effect.key, (), {entry.path: reason for entry in effect.entries})
 
         job = partial(self.store.prepare, effect.key, effect.entries, list(effect.chunks))
-        self._do(job, succeed, fail, effect.waited_for)
+        self._do(job, succeed, fail, effect.waited_for, begin=effect.waited_for)
 
     def _commit(self, effect: api.Commit) -> None:
         placing = self._note_placing(effect.targets)
@@ -265,6 +267,8 @@ class Desk:
             failed: Mapping[TreePath, str] = {target.entry.path: reason for target in effect.targets}
             return api.Committed(self.name, effect.key, (), (), failed)
 
+        if not effect.waited_for:
+            self.on_placing()
         job = partial(self.store.commit, effect.key, effect.targets, effect.last)
         self._do(job, succeed, fail, effect.waited_for)
 
@@ -317,6 +321,7 @@ class Desk:
         succeed: Callable[[T], api.DiskEvent | None],
         fail: Callable[[str], api.DiskEvent | None],
         waited_for: bool = True,
+        begin: bool = True,
     ) -> None:
         def finish(result: outcome.Outcome[T]) -> None:
             try:
@@ -326,7 +331,7 @@ class Desk:
             if event is not None:
                 self._report(event)
 
-        self.worker.post(job, finish, waited_for)
+        self.worker.post(job, finish, waited_for, begin)
 
     def _fail(self, what: str, error: Exception) -> str:
         """Note a failure, pause the tree where the store says so; the reason in words."""

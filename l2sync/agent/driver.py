@@ -210,7 +210,8 @@ class Driver:
             except (LinkDown, trio.ClosedResourceError) as error:
                 await self._recover(error)
                 continue
-            self._catch_up()
+            # What was said before, and not to be woken for, comes first.
+            batch = self.link.receive_unhurried(_BATCH) + batch
             now = self._clock()
             self._hand_over(batch, now)
             self._act()

@@ -23,6 +23,8 @@ BLIND_S = 10.0
 
 _CLOSING = 10_000_000
 """ns that a file which is being written is given to be closed, where nothing else is to be waited for."""
+_REST_S = 0.01
+"""For how long nothing is listened to while a small batch is put in place: several reports would come, one by one."""
 _ECHO = 100_000_000
 """ns by which a look at what the agent itself has just put there is put off: it will find nothing new."""
 
@@ -50,7 +52,9 @@ class TreeWatch:
         self._reading = trio.Lock()
         self._opened = trio.Event()
         self._warned = False
+        self._ear = trio.CancelScope()
         desk.on_unsettled = self.touched
+        desk.on_placing = self._rest
         self._log = structlog.get_logger().bind(tree=desk.name)
 
     @property
@@ -137,7 +141,10 @@ class TreeWatch:
                     await trio.sleep(PAUSED_S)
                 continue
             try:
-                await trio.lowlevel.wait_readable(watcher.fileno())
+                with trio.CancelScope() as self._ear:
+                    await trio.lowlevel.wait_readable(watcher.fileno())
+                if self._ear.cancelled_caught:
+                    await trio.sleep(_REST_S)
                 await self._drain()
                 if self.watcher is watcher and watcher.outgrown:
                     await self._begin()
@@ -166,6 +173,10 @@ class TreeWatch:
         self.settler.touched(touched.open - ours, self._clock(), _CLOSING)
         self.settler.touched(ours, self._clock(), _ECHO)
         self._wake.set()
+
+    def _rest(self) -> None:
+        """The agent itself is about to put something in place: what is reported of that need not wake anybody."""
+        self._ear.cancel()
 
     def touched(self, paths: Iterable[TreePath]) -> None:
         """Look at these paths when they are quiet."""

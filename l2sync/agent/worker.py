@@ -25,7 +25,9 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         self._token = trio.lowlevel.current_trio_token()
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[Job]] = queue.SimpleQueue()
+        self._ahead: list[Job] = []
+        """Asked for, and begun with what is asked for next."""
         self.waiting = 0
         """Jobs asked for whose results are not handed over yet."""
         self._closed = False
@@ -33,16 +35,27 @@ class Worker:
         self._thread.start()
 
     def post(
-        self, job: Callable[[], T], done: Callable[[outcome.Outcome[T]], None], waited_for: bool = True
+        self,
+        job: Callable[[], T],
+        done: Callable[[outcome.Outcome[T]], None],
+        waited_for: bool = True,
+        begin: bool = True,
     ) -> None:
         """Do the job after all asked for before; ``done`` gets its result or its error, in the loop.
 
-        A result that is not ``waited_for`` comes with the next one that is, or some 20 ms after the last.
+        A result that is not ``waited_for`` comes with the next one that is, or some 20 ms after the last. Without
+        ``begin`` another job follows at once, and the thread is not woken before.
         """
         if self._closed:
             raise RuntimeError("this worker was told to end")
         self.waiting += 1
-        self._jobs.put((job, done, waited_for))
+        self._ahead.append((job, done, waited_for))
+        if begin:
+            self._begin()
+
+    def _begin(self) -> None:
+        jobs, self._ahead = self._ahead, []
+        self._jobs.put(jobs)
 
     async def run(self, job: Callable[[], T]) -> T:
         """Do the job in its turn, and wait for it. The job is done even if nobody waits any more."""
@@ -68,32 +81,35 @@ class Worker:
         """End after what was asked for; waits for the thread, whatever is cancelled meanwhile."""
         if not self._closed:
             self._closed = True
-            self._jobs.put(None)
+            if self._ahead:
+                self._begin()
+            self._jobs.put([])
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(self._thread.join)
 
     def _work(self) -> None:
         held: list[Result] = []
         try:
-            while (job := self._next(held)) is not None:
-                work, done, waited_for = job
-                held.append((done, outcome.capture(work)))
-                if waited_for:
-                    self._tell(held)
-                # Results may hold megabytes: they must not live until the next job comes.
-                del job, work, done
+            while jobs := self._next(held):
+                while jobs:
+                    work, done, waited_for = jobs.pop(0)
+                    held.append((done, outcome.capture(work)))
+                    if waited_for:
+                        self._tell(held)
+                    # Results may hold megabytes: they must not live until the next job comes.
+                    del work, done
             self._tell(held)
         except trio.RunFinishedError:
             return
 
-    def _next(self, held: list[Result]) -> Job | None:
-        """Wait for a job; what is held is told before one that others wait for, or when nothing comes for a while."""
+    def _next(self, held: list[Result]) -> list[Job]:
+        """Wait for jobs; what is held is told before some that others wait for, or when nothing comes for a while."""
         if held:
             with suppress(queue.Empty):
-                job = self._jobs.get(timeout=_COMPANY_S)
-                if job is not None and job[2]:
+                jobs = self._jobs.get(timeout=_COMPANY_S)
+                if any(job[2] for job in jobs):
                     self._tell(held)
-                return job
+                return jobs
             self._tell(held)
         return self._jobs.get()
 

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from random import Random
 from typing import TypeAlias
 
-from l2sync.frames import NOID, KnownKey, TreeState
+from l2sync.frames import NOID, Kind, KnownKey, TreeState
 
 from .acks import RangeSet, ReplayWindow, RoundTrip
 from .bans import BanList
@@ -268,6 +268,7 @@ class Hub:
     doubtful: set[int] = field(default_factory=set)
     """Sessions that frames do not reach as they should: their size may be why."""
     trials: int = 0
+    sent_pings: int = 0
     sent_frames: int = 0
     sent_bytes: int = 0
     """What went to all, but for what newcomers are to hear as well."""
@@ -318,6 +319,7 @@ class Hub:
             return serial
         if to is None and kind not in UNCOUNTED:
             self.sent(1, len(body))
+            self.sent_pings += kind == Kind.PING
         target = NOID if to is None else to.id
         addresses = self.to_all(certain=to is None and kind not in JOINING)
         if to is not None and to.address is not None and addresses != (None,):

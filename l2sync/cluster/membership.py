@@ -546,8 +546,8 @@ class Membership:
     def _check_peers(self, now: int) -> None:
         interval = self.hub.settings.ping_interval
         # Who pings is looked at when we ping ourselves, which needs no waking of its own.
-        heard = min((peer.heard_at for peer in self.hub.online()), default=now)
-        self._check_at = max(now + interval // 2, heard + interval * 3 // 2 + 1)
+        silent = any(now - peer.heard_at > interval * 3 // 2 for peer in self.hub.online())
+        self._check_at = now + interval // 2 if silent or self._ping_at is None else None
         limit = interval * self.hub.settings.pings_missed
         for peer in list(self.hub.peers.values()):
             if peer.state is not PeerState.OFFLINE and now - peer.last_seen > limit:

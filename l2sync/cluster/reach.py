@@ -172,7 +172,7 @@ class Reach:
 
     def _ask(self, now: int) -> None:
         online = sorted(self.hub.online(), key=lambda peer: peer.id)
-        self._asked_frames, self._ask_at = self.hub.sent_frames, now + (_ASK_SELDOM if self._fine(now) else _ASK_EVERY)
+        self._asked_frames, self._ask_at = self._told(), now + (_ASK_SELDOM if self._fine(now) else _ASK_EVERY)
         for place in range(min(_ASKED, len(online))):
             peer = online[(self._turn + place) % len(online)]
             number = self.hub.next_trial()
@@ -272,7 +272,11 @@ class Reach:
             self._ask(now)
 
     def _asks(self) -> bool:
-        return self.hub.sent_frames - self._asked_frames >= _ASK_AFTER and self.hub.id != NOID
+        return self._told() - self._asked_frames >= _ASK_AFTER and self.hub.id != NOID
+
+    def _told(self) -> int:
+        """Frames that went to all, pings apart: whether these arrive, those who miss them say by themselves."""
+        return self.hub.sent_frames - self.hub.sent_pings
 
     def next_deadline(self) -> int | None:
         """When something is due."""

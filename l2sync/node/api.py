@@ -113,7 +113,7 @@ class Prepare:
     entries: tuple[Entry, ...]
     chunks: tuple[Chunk, ...]
     waited_for: bool = True
-    """Else the answer may come some time later, along with others."""
+    """Else a Commit follows at once, and the answer may come with that one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,7 @@ class Store:
     key: BatchKey
     chunks: tuple[tuple[int, bytes], ...]
     waited_for: bool = True
+    """As for Prepare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,7 @@ class Commit:
     targets: tuple[Target, ...]
     last: bool = True
     waited_for: bool = True
+    """Else the answer may come some time later, along with others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,8 +155,12 @@ class Node:
         self.twins = Twins(self.ctx)
         self.parts = Parts()
         self.refused: str | None = None
-        self._announced: dict[str, tuple[int, bool, bool]] = {}
         self._dirty_digests = True
+        self._said = False
+        """Whether something was said in this run of frames that may have something follow."""
+        self._announce_at: int | None = None
+        self._stands: list[tuple[str, int, int]] = []
+        """How each tree stands, as it was last announced."""
 
     @property
     def trees(self) -> Mapping[str, SharedTree]:
@@ -202,9 +206,11 @@ class Node:
         self.receiving.tell_time(now)
         end = self.intake.take(frames, at, now)
         if end == at:
+            end, self._said = at + 1, True
             self._receive_one(*frames[at], now)
-            return at + 1
-        if self.cluster.hub.out:
+        if self._said and end == len(frames):
+            self._after(now)
+        elif self.cluster.hub.out:
             self.outlet.flush()
         return end
 
@@ -232,7 +238,7 @@ class Node:
                 self._receive_repair(header, body, now, source)
             else:
                 self.cluster.receive(header, body, now, source)
-                self._after(now)
+                self._events(now)
         except (RemoteError, LocalError, MalformedEntry, InvalidPath) as error:
             self._accuse(header.session, header.kind, error)
 
@@ -331,12 +337,14 @@ class Node:
             self.reconciler.tick(now, busy, shared)
             if shared.paused is None and (unreadable := shared.troubles.to_look_at(now)):
                 self.ctx.emit(Rescan(shared.name, tuple(unreadable)))
+        if self._announce_at is not None and self._announce_at <= now:
+            self._announce_now(now)
         self._after(now)
 
     def next_deadline(self, now: int) -> int | None:
         """The time (ns) by which `handle_timer` must be called."""
         times = [self.cluster.next_deadline(), self.offering.next_deadline(), self.receiving.next_deadline()]
-        times += [self.inquiries.next_deadline(), self.holding.next_deadline()]
+        times += [self.inquiries.next_deadline(), self.holding.next_deadline(), self._announce_at]
         for shared in self.ctx.trees.values():
             if shared.found:
                 return now
@@ -387,6 +395,7 @@ class Node:
     # --- events -----------------------------------------------------------------------------------
 
     def _after(self, now: int) -> None:
+        self._said = False
         self._events(now)
         if self.cluster.id != NOID:
             self.offering.pump(now)
@@ -486,6 +495,16 @@ class Node:
         if not self._dirty_digests and not any(s.changed_at >= now for s in self.ctx.trees.values()):
             return
         self._dirty_digests = False
+        # To digest a tree takes a while. While a batch goes out, that can wait.
+        stands = [(shared.name, _readiness(shared), shared.replica) for shared in self.ctx.trees.values()]
+        if stands != self._stands or not any(map(self.offering.busy, self.ctx.trees.values())):
+            self._stands = stands
+            self._announce_now(now)
+        elif self._announce_at is None:
+            self._announce_at = now + _ANNOUNCE_DELAY
+
+    def _announce_now(self, now: int) -> None:
+        self._announce_at = None
         states = [
             TreeState(shared.tag, shared.digest, shared.tree.alive, _readiness(shared), shared.replica)
             for shared in self.ctx.trees.values()
@@ -524,6 +543,8 @@ def _duty(effect: Effect) -> int:
 
 
 _VERSIONS_AT_ONCE = 1000
+_ANNOUNCE_DELAY = 25_000_000
+"""ns, as long as acks are put off."""
 _AFTERWARDS = {"RenewReplica": 0, "Notify": 3, "Answer": 3, "RememberIds": 3, "RememberBans": 0}
 _FRAMES_IN = {int(kind): f"frames_in_{kind.name.lower()}" for kind in Kind}
 _BYTES_IN = {int(kind): f"bytes_in_{kind.name.lower()}" for kind in Kind}

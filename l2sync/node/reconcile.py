@@ -58,6 +58,9 @@ class Reconciler:
         if shared.paused is not None or not shared.scanned or self.ctx.cluster.id not in range(0xFFFF):
             return
         current = self._rounds[shared.name]
+        if busy:  # then they differ, in all likelihood; to make sure takes a digest
+            current.differ_since = now if current.differ_since is None else current.differ_since
+            return
         ready = self._ready(shared)
         digests = tuple(sorted({state.digest for _, state in ready} | {shared.digest}))
         if len(digests) == 1:
@@ -69,7 +72,7 @@ class Reconciler:
         if current.differ_since is None:
             current.differ_since = now
         settings = self.ctx.settings
-        if busy or now - max(current.differ_since, shared.changed_at) < settings.reconcile_settle:
+        if now - max(current.differ_since, shared.changed_at) < settings.reconcile_settle:
             return
         if min(peer for peer, _ in ready) < self.ctx.cluster.id or now < current.last + current.wait:
             return

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from l2sync.agent import watching
 from l2sync.agent.desk import Desk
@@ -203,6 +204,19 @@ async def test_disk_work_that_fails_is_answered(tmp_path: Path):
         assert isinstance(prepared, api.Prepared) and entry.path in prepared.failed
         assert isinstance(stored, api.Stored) and stored.size == 3
         assert isinstance(read, api.ChunksRead) and read.chunks == ((0, None),)
+
+
+async def test_while_a_small_batch_is_put_in_place_nothing_is_listened_to_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(watching, "_REST_S", 0.3)
+    async with tree(tmp_path) as t:
+        await wait_all_tasks_blocked()
+        start = trio.current_time()
+        t.desk.on_placing()
+        (t.root / "user's").write_text("x")
+        await until(lambda: b"user's" in t.seen)
+        assert trio.current_time() - start >= 0.3
 
 
 def _watching(watcher: Watcher) -> Watcher:
