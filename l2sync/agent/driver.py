@@ -39,6 +39,8 @@ _GATHER_FRAMES = 800
 _GATHER_BYTES = 640 << 10
 """What is worth a waking: so many frames, but less than the sender's window, at whose end it would wait for us."""
 _SLOWER = 0.8
+_LULL = 20_000_000
+"""ns without a frame, report or request after which nothing can be said to keep coming in."""
 _ATTENTION = 20_000_000
 """ns after which frames that nobody waits for as a rule are looked for again, while somebody does."""
 _DATA = bytes([Kind.DATA])
@@ -123,6 +125,8 @@ class Driver:
         """In which the conductor sleeps."""
         self._due: int | None = None
         """When time is to be handed to the node if it is awake."""
+        self._asked_at = 0
+        """When the node was last asked for that."""
         self._next: int | None = None
         """When it has to be awake."""
         self._left: list[api.Effect] = []
@@ -298,7 +302,10 @@ class Driver:
         """Give the node time if it wants some now."""
         deadline = self._next = self.node.next_deadline(now)
         # A deadline once told is kept, though the node may name later ones while frames keep coming in. They wake us
-        # then: by itself, it is no reason to wake.
+        # then: by itself, it is no reason to wake. After a lull, the node has taken it back.
+        if now - self._asked_at > _LULL:
+            self._due = None
+        self._asked_at = now
         if self._due is None or (deadline is not None and deadline < self._due):
             self._due = deadline
         if self._due is None or self._due > now:

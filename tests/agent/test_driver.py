@@ -144,16 +144,34 @@ async def test_what_a_full_socket_left_of_a_run_goes_out_next_and_in_order(refus
 
 async def test_a_deadline_is_kept_though_the_node_names_later_ones_while_frames_come():
     async with bench() as b:
-        start = b.driver._clock()
-        b.node.deadline = start + 20_000_000
-        b.poke()
-        await wait_all_tasks_blocked()
-        b.node.deadline = start + 3_600_000_000_000
-        b.poke()
-        await trio.sleep(0.03)
-        assert b.node.timers == 0  # nothing is to be done then any more that would be worth waking
+        now = 1_000_000_000
+        b.driver._clock = lambda: now
+        b.node.deadline = now + 20_000_000
+        for _ in range(2):
+            b.poke()
+            await wait_all_tasks_blocked()
+            assert b.node.timers == 0
+            now += 10_000_000
+            b.node.deadline = now + 3_600_000_000_000
         b.poke()
         await until(lambda: b.node.timers)
+
+
+async def test_a_deadline_that_was_taken_back_is_forgotten_in_a_lull():
+    async with bench() as b:
+        now = 1_000_000_000
+        b.driver._clock = lambda: now
+        b.node.deadline = now + 20_000_000
+        b.poke()
+        await wait_all_tasks_blocked()
+        b.node.deadline = now + 3_600_000_000_000
+        now += 10_000_000
+        b.poke()
+        await wait_all_tasks_blocked()
+        now += 500_000_000
+        b.poke()
+        await wait_all_tasks_blocked()
+        assert b.node.timers == 0
 
 
 async def test_what_nobody_waits_for_is_handed_over_with_the_next_frame():
