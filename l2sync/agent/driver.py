@@ -41,9 +41,11 @@ _GATHER_BYTES = 640 << 10
 _SLOWER = 0.8
 _LULL = 20_000_000
 """ns without a frame, report or request after which nothing can be said to keep coming in."""
+_STALE = 50_000_000
+"""ns for which a ping may wait when something is judged by pings."""
 _ATTENTION = 20_000_000
 """ns after which frames that nobody waits for as a rule are looked for again, while somebody does."""
-_DATA = bytes([Kind.DATA])
+_DATA, _PING = bytes([Kind.DATA]), bytes([Kind.PING])
 _SLOW = (api.Persist, api.RememberIds, api.RememberBans, api.RenewReplica)
 """Effects that are waited for."""
 
@@ -125,6 +127,10 @@ class Driver:
         """In which the conductor sleeps."""
         self._due: int | None = None
         """When time is to be handed to the node if it is awake."""
+        self._pings: list[Received] = []
+        """Read, and not handed over yet."""
+        self._caught_up = 0
+        """When pings were last handed over."""
         self._asked_at = 0
         """When the node was last asked for that."""
         self._next: int | None = None
@@ -214,8 +220,10 @@ class Driver:
             except (LinkDown, trio.ClosedResourceError) as error:
                 await self._recover(error)
                 continue
-            # What was said before, and not to be woken for, comes first.
-            batch = self.link.receive_unhurried(_BATCH) + batch
+            # What was said before, and not to be woken for, comes first. Pings can wait.
+            ahead = self.link.receive_unhurried(_BATCH)
+            self._pings += [ping for ping in ahead if ping[0][3:4] == _PING]
+            batch = [frame for frame in ahead if frame[0][3:4] != _PING] + batch
             now = self._clock()
             self._hand_over(batch, now)
             self._act()
@@ -229,6 +237,9 @@ class Driver:
             before = now
 
     def _catch_up(self) -> None:
+        pings, self._pings = self._pings, []
+        now = self._caught_up = self._clock()
+        self._hand_over(pings, now)
         while batch := self.link.receive_unhurried(_BATCH):
             self._hand_over(batch, self._clock())
 
@@ -311,8 +322,9 @@ class Driver:
         if self._due is None or self._due > now:
             return False
         self._due = None
-        # Before it is judged who was not heard of for long.
-        self._catch_up()
+        if now - self._caught_up >= _STALE:
+            # Before it is judged who was not heard of for long.
+            self._catch_up()
         self.node.handle_timer(self._clock())
         return True
 
@@ -334,7 +346,8 @@ class Driver:
             with trio.move_on_after(self._rest(now)) as self._nap:
                 await self._wake.wait()
             self._nap = None
-            self._catch_up()
+            if self.node.attentive:
+                self._catch_up()
             self.chores.awake()
             turn = self._clock()
 

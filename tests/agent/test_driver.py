@@ -174,20 +174,27 @@ async def test_a_deadline_that_was_taken_back_is_forgotten_in_a_lull():
         assert b.node.timers == 0
 
 
-async def test_what_nobody_waits_for_is_handed_over_with_the_next_frame():
+PING = (b"L2\x01\x08ping", b"\x04" * 6)
+AHEAD = (b"L2\x01\x84entries", b"\x04" * 6)
+"""Frames that wake nobody."""
+
+
+async def test_what_more_follows_upon_is_handed_over_before_it_and_a_ping_later():
     async with bench() as b:
-        b.link.unhurried = [(b"ping", b"\x04" * 6)]
+        b.link.unhurried = [PING, AHEAD]
         await trio.sleep(0.01)
-        assert b"ping" not in b.node.seen
+        assert b.node.seen == ["start"]
         b.link.other.send(b"frame")
         await until(lambda: b"frame" in b.node.seen)
-        assert b"ping" in b.node.seen
+        assert b.node.seen == ["start", AHEAD[0], b"frame"]
+        b.driver.catch_up()
+        assert b.node.seen[-1] == PING[0]
 
 
 async def test_time_never_goes_back():
     async with bench() as b:
         for number in range(20):
-            b.link.unhurried = [(b"ping", b"\x04" * 6)] * 3
+            b.link.unhurried = [PING, AHEAD, PING]
             b.link.other.send(b"frame")
             b.node.deadline = b.driver._clock() + 100_000
             await until(lambda n=number: b.node.seen.count(b"frame") > n and b.node.timers > n)
@@ -196,12 +203,12 @@ async def test_time_never_goes_back():
 
 async def test_what_nobody_waits_for_is_handed_over_before_time_is():
     async with bench() as b:
-        b.link.unhurried = [(b"ping", b"\x04" * 6)]
+        b.link.unhurried = [PING]
         b.node.handle_timer = lambda now: b.node.seen.append("timer")
         b.node.deadline = b.driver._clock() + 1_000_000
         b.poke()
         await until(lambda: "timer" in b.node.seen)
-        assert b.node.seen.index(b"ping") < b.node.seen.index("timer")
+        assert b.node.seen.index(PING[0]) < b.node.seen.index("timer")
 
 
 async def test_what_is_waited_for_all_the_same_is_looked_for():
@@ -209,8 +216,8 @@ async def test_what_is_waited_for_all_the_same_is_looked_for():
         b.node.attentive = True
         b.poke()
         await wait_all_tasks_blocked()
-        b.link.unhurried = [(b"ping", b"\x04" * 6)]
-        await until(lambda: b"ping" in b.node.seen)
+        b.link.unhurried = [PING]
+        await until(lambda: PING[0] in b.node.seen)
 
 
 async def test_a_link_that_goes_down_and_comes_up_is_survived(autojump_clock: object):
