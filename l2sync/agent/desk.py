@@ -224,11 +224,15 @@ class Desk:
 
     def placed(self, paths: Iterable[TreePath]) -> set[TreePath]:
         """Those of the paths that a commit of ours is touching, or has just touched."""
-        now = self._clock()
-        self._placing = [one for one in self._placing if one.until >= now]
+        self._end_placing()
         return {path for one in self._placing for path in one.paths.intersection(paths)}
 
+    def _end_placing(self) -> None:
+        now = self._clock()
+        self._placing = [one for one in self._placing if one.until >= now]
+
     def _note_placing(self, targets: Iterable[Target]) -> _Placing:
+        self._end_placing()
         paths = {target.entry.path for target in targets}
         placing = _Placing(paths | {parent(path) for path in paths}, self._clock() + _LONGEST_COMMIT)
         self._placing.append(placing)

@@ -247,11 +247,13 @@ class TreeStore:
                 self._ignore.refresh(beneath)
                 self.unsettled, self.unreadable = set(), {}
                 self._look = FirstLook(beneath, self._index, self._ignore, self.options.devices)
-            found, more = self._look.portion(beneath)
+            look, self._look = self._look, None  # should it fail, it is at its end
+            found, more = look.portion(beneath)
             self.unsettled |= found.unsettled
             self.unreadable |= found.unreadable
-            if not more:
-                self._look = None
+            if more:
+                self._look = look
+            else:
                 self._tell_carried(beneath)
             return self._noted(found, beneath), more
 
