@@ -62,6 +62,8 @@ class Incoming:
     """The disk has been asked to stage it."""
     hand_at: int = 0
     """When the disk is asked at the latest; before, what is little has come complete, as a rule."""
+    alive_at: int = 0
+    """When to tell the origin that the disk is still at it."""
     staged: bool = False
     released: bool = False
     committing: bool = False
@@ -76,6 +78,11 @@ class Incoming:
     @property
     def number(self) -> int:
         return self.key[1]
+
+    @property
+    def preparing(self) -> bool:
+        """Whether the disk is at it: copying what it has of a large file takes minutes."""
+        return self.handed and not self.ready and not self.staged
 
     def add(self, first: int, packed: tuple[bytes, ...], last: bool) -> bool:
         """Take one message's entries; True when the list is complete.

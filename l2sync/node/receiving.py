@@ -28,6 +28,9 @@ _WANT_AGAIN = 1_000_000_000
 _NO_BASE = "it was told as a change of what is not known here, and will be told in full"
 _COMPLETE = 3_000_000
 """ns within which a small batch whose data comes unasked is complete; if it is not, the disk is asked what it has."""
+_ALIVE = 10_000_000_000
+"""ns after which the origin hears of a batch that the disk is still at: longer than it waits for anyone before it
+commits, shorter than it keeps what latecomers need."""
 _COMING = 8_000_000
 """ns in which the origin of a small batch, which sends its data unasked, has read and sent it."""
 
@@ -47,6 +50,10 @@ class Receiving:
     def busy(self, shared: SharedTree) -> bool:
         """Whether a batch for this tree is on its way in."""
         return any(batch.shared is shared for batch in self.batches.values())
+
+    def preparing(self, shared: SharedTree) -> bool:
+        """Whether the disk is at a batch for this tree, which will make it another."""
+        return any(batch.shared is shared and batch.preparing for batch in self.batches.values())
 
     def pending(self, shared: SharedTree) -> int:
         """Entries on their way in."""
@@ -129,7 +136,7 @@ class Receiving:
 
     def _hand(self, batch: Incoming, waited_for: bool = True) -> None:
         """Have the disk stage what it holds of a batch, and what has come of it."""
-        batch.handed = True
+        batch.handed, batch.alive_at = True, self._now + _ALIVE
         self.ctx.emit(Prepare(batch.shared.name, batch.key, batch.relevant, batch.chunks, waited_for))
         self._give(batch, waited_for)
 
@@ -376,6 +383,11 @@ class Receiving:
                 # The origin may have closed a generation that did not reach us: ask by chunk, not by symbol.
                 if batch.ready and now >= self._want_due(batch):
                     self.want(batch)
+            if batch.preparing:
+                self._touched[batch.key] = now
+                if now >= batch.alive_at:
+                    batch.alive_at = now + _ALIVE
+                    self.ctx.cluster.send(Kind.WANT, Want(batch.number, ()).pack(), now, batch.peer)
             idle = now - self._touched.get(batch.key, now)
             if batch.released and not batch.staged and idle > self.ctx.settings.late_timeout:
                 self._drop(batch)
@@ -437,7 +449,8 @@ class Receiving:
                 report = batch.assembler.next_deadline()
                 want = self._want_due(batch) if batch.ready else None
                 hand = batch.hand_at if batch.relevant and not batch.handed else None
-                due = min((at for at in (due, report, want, hand) if at is not None), default=None)
+                alive = batch.alive_at if batch.preparing else None
+                due = min((at for at in (due, report, want, hand, alive) if at is not None), default=None)
         return due
 
     def tell_time(self, now: int) -> None:
