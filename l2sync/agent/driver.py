@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
 
 import structlog
 import trio
 
 from l2sync.cluster import BanRecord
 from l2sync.frames import Kind
-from l2sync.link import FrameTooLong, Link, LinkDown, Received
-from l2sync.modtree import TreePath
+from l2sync.link import FrameTooLong, LinkDown, Received
 from l2sync.node import api
-from l2sync.node.status import Status
 
 from .chores import Chores
 from .desk import Desk
+from .roles import Conductor, SocketLink
 
 _TURN = 3_000_000
 """ns of work after which others in the loop get their turn."""
@@ -64,34 +62,6 @@ class _Flow:
             enough = min(_GATHER_FRAMES, _GATHER_BYTES // len(batch[-1][0]))
             return min(max(int(enough / self._rate), _GATHER), _GATHER_MOST)
         return _GATHER if frames >= _BUSY or len(batch) >= _STREAM else None
-
-
-class Conductor(Protocol):
-    """The node, as the driver knows it."""
-
-    def start(self, now: int) -> None: ...
-    def tell_wall(self, wall: int, now: int) -> None: ...
-    def receive_run(self, frames: Sequence[Received], at: int, now: int) -> int: ...
-    def disk_reported(self, event: api.DiskEvent, now: int) -> None: ...
-    def submit(self, request: api.Request, now: int) -> None: ...
-    def handle_timer(self, now: int) -> None: ...
-    def next_deadline(self, now: int) -> int | None: ...
-    @property
-    def attentive(self) -> bool: ...
-    def take_effects(self) -> list[api.Effect]: ...
-    def status(self, now: int) -> Status: ...
-    def conflicts(self, tree: str) -> list[TreePath]: ...
-    def lacking(self, tree: str | None = None) -> list[str]: ...
-    def leave(self, now: int, text: str = ...) -> None: ...
-
-
-class SocketLink(Link, Protocol):
-    """A link with a descriptor to wait on."""
-
-    queue_full: bool
-
-    def fileno(self) -> int:
-        """The descriptor; another one after `reopen()`."""
 
 
 class Driver:

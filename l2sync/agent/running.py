@@ -24,10 +24,11 @@ from l2sync.node.keys import objections
 from .chores import Chores
 from .config import Config, TreeSection, parse_rate, parse_size
 from .desk import Desk
-from .driver import Driver, SocketLink
+from .driver import Driver
 from .faults import ConfigError, Fault
 from .office import Office
 from .registry import BANS_NAME, load_bans, load_registry, save_bans, save_registry
+from .roles import SocketLink
 from .watching import TreeWatch
 from .worker import Worker
 
