@@ -45,7 +45,7 @@ class TreeSetup:
 class NodeSettings:
     """Bounds and waiting times of one node; times in ns, sizes in bytes."""
 
-    batch_entries: int = 2000
+    batch_entries: int = 1000
     batch_bytes: int = 64 << 20
     batches_in_flight: int = 2
     push_bytes: int = 64 << 10
