@@ -92,3 +92,41 @@ def test_a_change_is_made_up_for_where_what_follows_is_lost() -> None:
     assert world.run(2 * SECOND, world.same)
     for host in receivers:
         assert ear.frames[host.port]["DATA"]
+
+
+def asked(host: Host) -> list[str]:
+    """What this host's disk is asked for from now on, by name."""
+    names: list[str] = []
+    handle = host.disk.handle
+
+    def heard(effect: object) -> object:
+        names.append(type(effect).__name__)
+        return handle(effect)
+
+    host.disk.handle = heard  # type: ignore[method-assign]
+    return names
+
+
+def test_the_disk_stages_and_commits_a_small_batch_in_one_go_once_its_lock_has_ended() -> None:
+    world = at_rest(3)
+    origin, receiver, _ = world.hosts
+    names = asked(receiver)
+    world.segment.drop_when = lambda source, port, payload: payload[3] == Kind.UNLOCKALL
+    world.write(origin, b"small", FILE)
+    world.run(30 * MS)
+    assert names == []
+    world.segment.drop_when = None
+    assert world.run(2 * SECOND, world.same)
+    assert names[:3] == ["Prepare", "Store", "Commit"]
+
+
+def test_a_small_batch_that_does_not_come_complete_is_staged_as_far_as_the_disk_has_it() -> None:
+    world = at_rest(3)
+    origin, receiver, _ = world.hosts
+    names = asked(receiver)
+    world.segment.drop_when = lambda source, port, payload: payload[3] == Kind.DATA
+    world.write(origin, b"small", FILE)
+    world.run(200 * MS)
+    assert names == ["Prepare"]
+    world.segment.drop_when = None
+    assert world.run(5 * SECOND, world.same)
