@@ -269,7 +269,8 @@ class Receiving:
     def _note_failures(self, batch: Incoming, failed: dict[TreePath, str], now: int) -> None:
         by_path = {entry.path: entry for entry in batch.relevant}
         for path, reason in failed.items():
-            if path in by_path:
+            # What another batch has brought meanwhile, or a newer version of it, is lacking no more.
+            if path in by_path and is_news(batch.shared.tree.get(path), by_path[path]):
                 batch.shared.troubles.cannot_apply(path, reason, version_digest(by_path[path]), now)
         if failed:
             path, reason = next(iter(failed.items()))
