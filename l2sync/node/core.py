@@ -487,7 +487,7 @@ class Node:
                 self.cluster.progress(event.session, message.batch, now)
                 self.receiving.entries(peer, (event.session, message.batch), shared, payload, now)
             elif isinstance(payload, Digests):
-                if not self.receiving.preparing(shared):  # else it is about to become another
+                if not self.receiving.busy(shared):  # else it is about to become another
                     self.reconciler.digests(peer, shared, payload, now)
             elif isinstance(payload, Ask):
                 self.reconciler.ask(shared, payload, now)

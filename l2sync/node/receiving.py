@@ -51,10 +51,6 @@ class Receiving:
         """Whether a batch for this tree is on its way in."""
         return any(batch.shared is shared for batch in self.batches.values())
 
-    def preparing(self, shared: SharedTree) -> bool:
-        """Whether the disk is at a batch for this tree, which will make it another."""
-        return any(batch.shared is shared and batch.preparing for batch in self.batches.values())
-
     def pending(self, shared: SharedTree) -> int:
         """Entries on their way in."""
         return sum(len(b.relevant or b.entries) for b in self.batches.values() if b.shared is shared)
