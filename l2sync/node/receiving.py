@@ -326,6 +326,7 @@ class Receiving:
                 self._commit_round(batch)
                 return
             queue.pop(0)
+            self._let_go(batch)
             self.ctx.emit(Discard(shared.name, batch.key))
             self.batches.pop(batch.key, None)
             self._touched.pop(batch.key, None)
@@ -336,10 +337,15 @@ class Receiving:
         """A pause is over: commits that waited go on."""
         self._next_commit(shared, now)
 
+    def _let_go(self, batch: Incoming) -> None:
+        """Hold no content any more that the disk was not given."""
+        self.backlog -= sum(len(data) for _, data in batch.unstored)
+        batch.unstored.clear()
+
     def _drop(self, batch: Incoming) -> None:
         if batch.committing:
             return
-        self.backlog -= sum(len(data) for _, data in batch.unstored)
+        self._let_go(batch)
         self.batches.pop(batch.key, None)
         self._touched.pop(batch.key, None)
         queue = self._commits.get(batch.shared.name, [])
