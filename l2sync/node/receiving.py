@@ -18,6 +18,7 @@ from .incoming import Incoming
 from .plan import is_news, make_plan
 from .rounds import Rounds
 from .tree import SharedTree
+from .turns import Turns
 
 _MOST_BATCHES_PER_PEER = 64
 _FAILED_TOLD = 50
@@ -43,7 +44,7 @@ class Receiving:
         self.batches: dict[BatchKey, Incoming] = {}
         self.backlog = 0
         self._now = 0
-        self._commits: dict[str, list[BatchKey]] = {}
+        self.turns = Turns(self.batches)
         self._own: dict[BatchKey, set[TreePath]] = {}
         self._touched: dict[BatchKey, int] = {}
 
@@ -215,9 +216,7 @@ class Receiving:
         self.batches.pop(event.key, None)
         self._touched.pop(event.key, None)
         self._own.pop(event.key, None)
-        queue = self._commits.get(event.tree, [])
-        if event.key in queue:
-            queue.remove(event.key)
+        self.turns.remove(event.tree, event.key)
         if batch is not None and batch.rounds is not None:
             if batch.rounds.failed:
                 self.ctx.emit(Discard(event.tree, event.key))  # a disk that refused it all holds it still
@@ -297,18 +296,11 @@ class Receiving:
 
     def _queue_commit(self, batch: Incoming, now: int) -> None:
         """Commit the batch in its turn, once its lock has ended and the disk has all of it."""
-        queue = self._commits.setdefault(batch.shared.name, [])
-        if batch.released and batch.staged and (batch.ready or not batch.handed) and batch.key not in queue:
-            queue.append(batch.key)
+        if batch.released and batch.staged and (batch.ready or not batch.handed) and self.turns.add(batch):
             self._next_commit(batch.shared, now)
 
     def _next_commit(self, shared: SharedTree, now: int) -> None:
-        queue = self._commits.get(shared.name, [])
-        while queue and shared.paused is None:
-            batch = self.batches.get(queue[0])
-            if batch is None:
-                queue.pop(0)
-                continue
+        while shared.paused is None and (batch := self.turns.first(shared)) is not None:
             if batch.committing:
                 return
             entries = [entry for entry in batch.relevant if entry.path not in batch.failed]
@@ -325,7 +317,7 @@ class Receiving:
                     self._hand(batch, waited_for=False)
                 self._commit_round(batch)
                 return
-            queue.pop(0)
+            self.turns.remove(shared.name, batch.key)
             self._let_go(batch)
             self.ctx.emit(Discard(shared.name, batch.key))
             self.batches.pop(batch.key, None)
@@ -348,10 +340,9 @@ class Receiving:
         self._let_go(batch)
         self.batches.pop(batch.key, None)
         self._touched.pop(batch.key, None)
-        queue = self._commits.get(batch.shared.name, [])
-        if batch.key in queue:
-            queue.remove(batch.key)
+        self.turns.remove(batch.shared.name, batch.key)
         self.ctx.emit(Discard(batch.shared.name, batch.key))
+        self._next_commit(batch.shared, self._now)
 
     def _check_rollback(self, shared: SharedTree, entries: Iterable[Entry], now: int) -> bool:
         """See that nobody knows higher numbers of our writes than we; False: it cannot be told yet what they mean."""
