@@ -44,6 +44,8 @@ _STALE = 50_000_000
 _ATTENTION = 20_000_000
 """ns after which frames that nobody waits for as a rule are looked for again, while somebody does."""
 _DATA, _PING = bytes([Kind.DATA]), bytes([Kind.PING])
+_CHANGE = (Kind.LOCK, Kind.UPDTREE, Kind.DATA, Kind.REPAIR, Kind.WANT, Kind.DONE, Kind.UNLOCKALL, Kind.ACK)
+_OF_A_CHANGE = frozenset(bytes([kind]) for kind in _CHANGE)
 _SLOW = (api.Persist, api.RememberIds, api.RememberBans, api.RenewReplica)
 """Effects that are waited for."""
 
@@ -190,9 +192,11 @@ class Driver:
             except (LinkDown, trio.ClosedResourceError) as error:
                 await self._recover(error)
                 continue
-            # What was said before, and not to be woken for, comes first. Pings can wait.
+            # What was said before, and wakes nobody, comes first. Pings can wait for a change, and only for that.
             ahead = self.link.receive_unhurried(_BATCH)
             self._pings += [ping for ping in ahead if ping[0][3:4] == _PING]
+            if not all(payload[3:4] in _OF_A_CHANGE for payload, _ in batch):
+                batch, self._pings = self._pings + batch, []
             batch = [frame for frame in ahead if frame[0][3:4] != _PING] + batch
             now = self._clock()
             self._hand_over(batch, now)

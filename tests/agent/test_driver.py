@@ -14,6 +14,7 @@ from trio.testing import wait_all_tasks_blocked
 from l2sync.agent.desk import Desk
 from l2sync.agent.driver import Driver
 from l2sync.disk import Paused, TreeStore
+from l2sync.frames import Kind
 from l2sync.node import api
 
 from .fakes import FakeLink, FakeNode, until
@@ -177,6 +178,8 @@ async def test_a_deadline_that_was_taken_back_is_forgotten_in_a_lull():
 PING = (b"L2\x01\x08ping", b"\x04" * 6)
 AHEAD = (b"L2\x01\x84entries", b"\x04" * 6)
 """Frames that wake nobody."""
+CHANGE = b"L2\x01" + bytes([Kind.DATA])
+DECISION = b"L2\x01" + bytes([Kind.DECISION])
 
 
 async def test_what_more_follows_upon_is_handed_over_before_it_and_a_ping_later():
@@ -184,11 +187,22 @@ async def test_what_more_follows_upon_is_handed_over_before_it_and_a_ping_later(
         b.link.unhurried = [PING, AHEAD]
         await trio.sleep(0.01)
         assert b.node.seen == ["start"]
-        b.link.other.send(b"frame")
-        await until(lambda: b"frame" in b.node.seen)
-        assert b.node.seen == ["start", AHEAD[0], b"frame"]
+        b.link.other.send(CHANGE)
+        await until(lambda: CHANGE in b.node.seen)
+        assert b.node.seen == ["start", AHEAD[0], CHANGE]
         b.driver.catch_up()
         assert b.node.seen[-1] == PING[0]
+
+
+async def test_no_ping_is_told_after_what_was_decided_since():
+    async with bench() as b:
+        b.link.unhurried = [PING]
+        b.link.other.send(CHANGE)
+        await until(lambda: CHANGE in b.node.seen)
+        b.link.unhurried = [AHEAD, PING]
+        b.link.other.send(DECISION)
+        await until(lambda: DECISION in b.node.seen)
+        assert b.node.seen == ["start", CHANGE, AHEAD[0], PING[0], PING[0], DECISION]
 
 
 async def test_time_never_goes_back():
