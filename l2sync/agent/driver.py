@@ -1,4 +1,4 @@
-"""The driver of a node: hands it frames, disk events, requests and time, and carries out its effects in order.
+"""The driver of a node: hands it disk events, requests and time, and carries out its effects in order.
 
 The node acts in one task only. Time is handed to it when all that it asked for is done: a segment that takes no more
 frames holds the node up, and nothing piles up.
@@ -13,57 +13,24 @@ import structlog
 import trio
 
 from l2sync.cluster import BanRecord
-from l2sync.frames import Kind
-from l2sync.link import FrameTooLong, LinkDown, Received
+from l2sync.link import FrameTooLong, LinkDown
 from l2sync.node import api
 
 from .chores import Chores
 from .desk import Desk
+from .reader import Reader
 from .roles import Conductor, SocketLink
 
 _TURN = 3_000_000
 """ns of work after which others in the loop get their turn."""
 _RETRY_S = 1.0
 _QUEUE_FULL_S = 0.0005
-_BATCH = 1024
-_BUSY = 3
-"""Frames of data at a waking that are not all of a small change."""
-_GATHER = 2_000_000
-_GATHER_MOST = 64_000_000
-"""ns for which frames may gather while data streams, and as many as come fast: see `_Flow`."""
-_STREAM = 16
-"""Frames at a waking that are a large file's, or of many; fewer may be a small change's, for which somebody waits."""
-_GATHER_FRAMES = 800
-_GATHER_BYTES = 640 << 10
-"""What is worth a waking: so many frames, but less than the sender's window, at whose end it would wait for us."""
-_SLOWER = 0.8
 _LULL = 20_000_000
 """ns without a frame, report or request after which nothing can be said to keep coming in."""
-_STALE = 50_000_000
-"""ns for which a ping may wait when something is judged by pings."""
 _ATTENTION = 20_000_000
 """ns after which frames that nobody waits for as a rule are looked for again, while somebody does."""
-_DATA, _PING = bytes([Kind.DATA]), bytes([Kind.PING])
-_CHANGE = (Kind.LOCK, Kind.UPDTREE, Kind.DATA, Kind.REPAIR, Kind.WANT, Kind.DONE, Kind.UNLOCKALL, Kind.ACK)
-_OF_A_CHANGE = frozenset(bytes([kind]) for kind in _CHANGE)
 _SLOW = (api.Persist, api.RememberIds, api.RememberBans, api.RenewReplica)
 """Effects that are waited for."""
-
-
-class _Flow:
-    """How fast frames come. A lull in a fast stream tells nothing yet: the sender may wait for our report."""
-
-    def __init__(self) -> None:
-        self._rate = 0.0
-
-    def pause(self, batch: Sequence[Received], since: int) -> int | None:
-        """ns after which enough wait, when this batch came within ``since`` ns; None: there is no reason to wait."""
-        frames = sum(payload[3:4] == _DATA for payload, _ in batch)
-        self._rate = max(frames / max(since, 1), self._rate * _SLOWER)
-        if frames >= _STREAM:
-            enough = min(_GATHER_FRAMES, _GATHER_BYTES // len(batch[-1][0]))
-            return min(max(int(enough / self._rate), _GATHER), _GATHER_MOST)
-        return _GATHER if frames >= _BUSY or len(batch) >= _STREAM else None
 
 
 class Driver:
@@ -85,11 +52,10 @@ class Driver:
         self.node = node
         self.link = link
         self.desks: dict[str, Desk] = {}
-        self.link_down: str | None = None
+        self.reader = Reader(node, link, clock, self.chores)
+        """What comes in."""
         self.stuck: str | None = None
         """Why nothing moves, where the index cannot be written."""
-        self.faults = 0
-        """Frames that the node failed on."""
         self._failure: Exception | None = None
         self._remember = remember
         self._remember_bans = remember_bans
@@ -99,14 +65,10 @@ class Driver:
         """In which the conductor sleeps."""
         self._due: int | None = None
         """When time is to be handed to the node if it is awake."""
-        self._pings: list[Received] = []
-        """Read, and not handed over yet."""
-        self._caught_up = 0
-        """When pings were last handed over."""
-        self._asked_at = 0
-        """When the node was last asked for that."""
         self._next: int | None = None
         """When it has to be awake."""
+        self._asked_at = 0
+        """When it was last asked for that."""
         self._left: list[api.Effect] = []
         """Effects that were taken and are still to be carried out, before all others."""
         self._acting = False
@@ -119,7 +81,7 @@ class Driver:
         """Drive until cancelled."""
         self.node.start(self._clock())
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._read)
+            nursery.start_soon(self.reader.run, self._act)
             nursery.start_soon(self._conduct)
 
     def tell_wall(self) -> None:
@@ -140,14 +102,14 @@ class Driver:
         self._requests += 1
         if answered is not None:
             self._waiters[self._requests] = answered
-        self._catch_up()
+        self.reader.catch_up()
         self.node.submit(make(self._requests), self._clock())
         self._act()
         return self._requests
 
     def catch_up(self) -> None:
         """Have the node know what was told until now, also by frames that nobody waits for."""
-        self._catch_up()
+        self.reader.catch_up()
         self._act()
 
     def cancel(self, request: int) -> None:
@@ -178,71 +140,6 @@ class Driver:
         self._idle = trio.Event()
         self._wake.set()
         await self._idle.wait()
-
-    # Frames in
-
-    async def _read(self) -> None:
-        before, flow = self._clock(), _Flow()
-        while True:
-            try:
-                batch = self.link.receive(_BATCH)
-                if not batch:
-                    await trio.lowlevel.wait_readable(self.link.fileno())
-                    continue
-            except (LinkDown, trio.ClosedResourceError) as error:
-                await self._recover(error)
-                continue
-            # What was said before, and wakes nobody, comes first. Pings can wait for a change, and only for that.
-            ahead = self.link.receive_unhurried(_BATCH)
-            self._pings += [ping for ping in ahead if ping[0][3:4] == _PING]
-            if not all(payload[3:4] in _OF_A_CHANGE for payload, _ in batch):
-                batch, self._pings = self._pings + batch, []
-            batch = [frame for frame in ahead if frame[0][3:4] != _PING] + batch
-            now = self._clock()
-            self._hand_over(batch, now)
-            self._act()
-            self.chores.awake()
-            pause = flow.pause(batch, now - before) if len(batch) < _BATCH else None
-            if pause is None:
-                await trio.lowlevel.checkpoint()
-            else:
-                # Data is streaming: each waking costs more than a frame, so let some gather, unless more wait already.
-                await trio.sleep(pause / 1e9)
-            before = now
-
-    def _catch_up(self) -> None:
-        pings, self._pings = self._pings, []
-        now = self._caught_up = self._clock()
-        self._hand_over(pings, now)
-        while batch := self.link.receive_unhurried(_BATCH):
-            self._hand_over(batch, self._clock())
-
-    def _hand_over(self, batch: Sequence[Received], now: int) -> None:
-        at = 0
-        while at < len(batch):
-            try:
-                at = self.node.receive_run(batch, at, now)
-            except Exception as error:
-                # Our own fault, but nobody's frame may end the agent. The rest of a run of data is lost with it.
-                self.faults += 1
-                at += 1
-                self._log.error("frame_not_understood", exc_info=error)
-
-    async def _recover(self, error: Exception) -> None:
-        if self.link_down is None:
-            self._log.warning("link_down", reason=str(error))
-        self.link_down = str(error)
-        while True:
-            await trio.sleep(_RETRY_S / 4)
-            try:
-                trio.lowlevel.notify_closing(self.link.fileno())
-                self.link.reopen()
-            except LinkDown as again:
-                self.link_down = str(again)
-                continue
-            self.link_down = None
-            self._log.info("link_up")
-            return
 
     # Effects out
 
@@ -296,9 +193,7 @@ class Driver:
         if self._due is None or self._due > now:
             return False
         self._due = None
-        if now - self._caught_up >= _STALE:
-            # Before it is judged who was not heard of for long.
-            self._catch_up()
+        self.reader.catch_up_if_stale(now)
         self.node.handle_timer(self._clock())
         return True
 
@@ -321,7 +216,7 @@ class Driver:
                 await self._wake.wait()
             self._nap = None
             if self.node.attentive:
-                self._catch_up()
+                self.reader.catch_up()
             self.chores.awake()
             turn = self._clock()
 

@@ -81,9 +81,9 @@ class Office:
             "kernel_drops": link.kernel_drops,
             "link_refused": link.refused,
             "link_reopened": link.reopened,
-            "frames_failed_on": self.driver.faults,
+            "frames_failed_on": self.driver.reader.faults,
         }
-        hindrances = tuple(text for text in (self.driver.link_down, self.driver.stuck) if text is not None)
+        hindrances = tuple(text for text in (self.driver.reader.link_down, self.driver.stuck) if text is not None)
         return msgspec.structs.replace(
             status,
             trees=tuple(self._watched(tree) for tree in status.trees),
@@ -136,7 +136,7 @@ class Office:
         with trio.move_on_after(float("inf") if patience is None else patience):
             for name in names:
                 await self._catch_up(name)
-            while self.driver.link_down is not None:  # noqa: ASYNC110
+            while self.driver.reader.link_down is not None:  # noqa: ASYNC110
                 # Nobody is online then, which would make it true and worthless.
                 await trio.sleep(_AGAIN_S)
             _, answer = await self.driver.ask(lambda number: api.FlushRequest(number, tree))
@@ -144,7 +144,7 @@ class Office:
                 raise Refusal("failed", answer.detail)
             online = sum(peer.state == "online" for peer in self.status().peers)
             return _FLUSHED.get(online, f"all of it is on {online} other online nodes")
-        hindrances = [text for text in (self.driver.link_down, self.driver.stuck) if text is not None]
+        hindrances = [text for text in (self.driver.reader.link_down, self.driver.stuck) if text is not None]
         lacking = hindrances + self.driver.node.lacking(tree)
         raise Refusal("timeout", "\n".join(lacking) or "not every online node has said yet that it has everything")
 

@@ -28,6 +28,9 @@ class FakeLink:
         self.sent: list[bytes] = []
         self.reopened = 0
         self.unhurried: list[tuple[bytes, bytes]] = []
+        self.flood: tuple[bytes, bytes] | None = None
+        """A frame of which nobody waits for any, and of which there is no end."""
+        self.unhurried_read = 0
         self._own, self.other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._own.setblocking(False)
 
@@ -68,6 +71,9 @@ class FakeLink:
 
     def receive_unhurried(self, limit: int = 64) -> list[tuple[bytes, bytes]]:
         found, self.unhurried = self.unhurried[:limit], self.unhurried[limit:]
+        if self.flood is not None:
+            found += [self.flood] * (limit - len(found))
+        self.unhurried_read += len(found)
         return found
 
     def refresh(self) -> bool:

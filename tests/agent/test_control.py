@@ -103,7 +103,7 @@ async def test_status_has_what_the_node_and_the_link_know(tmp_path: Path):
 
 async def test_a_link_that_is_down_is_a_reason_not_to_be_in_sync(tmp_path: Path):
     async with desk(tmp_path) as d:
-        d.driver.link_down = "fake0: the interface is down"
+        d.driver.reader.link_down = "fake0: the interface is down"
         found = await d.ask(StatusQuery(), dict)
         assert not found["in_sync"] and found["reasons"] == ["fake0: the interface is down"]
 

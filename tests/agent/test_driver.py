@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import cast
@@ -26,7 +27,8 @@ class Bench:
     def __init__(self) -> None:
         self.node, self.link = FakeNode(), FakeLink()
         self.remembered: list[Mapping[str, int]] = []
-        self.driver = Driver(self.node, self.link, self.remembered.append)
+        self.clock: Callable[[], int] = time.monotonic_ns
+        self.driver = Driver(self.node, self.link, self.remembered.append, lambda: self.clock())
 
     def poke(self, *effects: api.Effect) -> None:
         self.node.effects += effects
@@ -146,7 +148,7 @@ async def test_what_a_full_socket_left_of_a_run_goes_out_next_and_in_order(refus
 async def test_a_deadline_is_kept_though_the_node_names_later_ones_while_frames_come():
     async with bench() as b:
         now = 1_000_000_000
-        b.driver._clock = lambda: now
+        b.clock = lambda: now
         b.node.deadline = now + 20_000_000
         for _ in range(2):
             b.poke()
@@ -161,7 +163,7 @@ async def test_a_deadline_is_kept_though_the_node_names_later_ones_while_frames_
 async def test_a_deadline_that_was_taken_back_is_forgotten_in_a_lull():
     async with bench() as b:
         now = 1_000_000_000
-        b.driver._clock = lambda: now
+        b.clock = lambda: now
         b.node.deadline = now + 20_000_000
         b.poke()
         await wait_all_tasks_blocked()
@@ -205,12 +207,26 @@ async def test_no_ping_is_told_after_what_was_decided_since():
         assert b.node.seen == ["start", CHANGE, AHEAD[0], PING[0], PING[0], DECISION]
 
 
+async def test_a_flood_of_pings_neither_keeps_the_agent_from_its_work_nor_fills_its_memory():
+    async with bench() as b:
+        b.link.flood = PING
+        b.node.deadline = b.clock()
+        b.poke(api.Send(b"work", None))
+        await until(lambda: b.link.sent == [b"work"] and b.node.timers)
+        handed_over = b.node.seen.count(PING[0])
+        for number in range(10):
+            b.link.other.send(CHANGE + bytes([number]))
+            await until(lambda n=number: CHANGE + bytes([n]) in b.node.seen)
+        read = b.link.unhurried_read
+        assert handed_over > 0 and read - b.node.seen.count(PING[0]) < 2048
+
+
 async def test_time_never_goes_back():
     async with bench() as b:
         for number in range(20):
             b.link.unhurried = [PING, AHEAD, PING]
             b.link.other.send(b"frame")
-            b.node.deadline = b.driver._clock() + 100_000
+            b.node.deadline = b.clock() + 100_000
             await until(lambda n=number: b.node.seen.count(b"frame") > n and b.node.timers > n)
         assert b.node.times == sorted(b.node.times)
 
@@ -219,7 +235,7 @@ async def test_what_nobody_waits_for_is_handed_over_before_time_is():
     async with bench() as b:
         b.link.unhurried = [PING]
         b.node.handle_timer = lambda now: b.node.seen.append("timer")
-        b.node.deadline = b.driver._clock() + 1_000_000
+        b.node.deadline = b.clock() + 1_000_000
         b.poke()
         await until(lambda: "timer" in b.node.seen)
         assert b.node.seen.index(PING[0]) < b.node.seen.index("timer")
@@ -239,12 +255,12 @@ async def test_a_link_that_goes_down_and_comes_up_is_survived(autojump_clock: ob
         b.link.down = True
         b.link.other.send(b"x")
         await trio.sleep(0.1)
-        assert b.driver.link_down is not None
+        assert b.driver.reader.link_down is not None
         b.poke(api.Send(b"lost", None))
         await trio.sleep(1)
         b.link.down = False
         await trio.sleep(1)
-        assert b.driver.link_down is None and b.link.reopened == 1
+        assert b.driver.reader.link_down is None and b.link.reopened == 1
         b.poke(api.Send(b"there", None))
         await trio.sleep(0.1)
         assert b.link.sent == [b"there"]
@@ -256,7 +272,7 @@ async def test_a_frame_that_the_node_fails_on_does_not_end_the_agent():
         b.link.other.send(b"bad")
         b.link.other.send(b"good")
         await until(lambda: b"good" in b.node.seen)
-        assert b.driver.faults == 1
+        assert b.driver.reader.faults == 1
 
 
 async def test_a_node_that_fails_on_the_disks_report_ends_the_driver_in_the_open():
