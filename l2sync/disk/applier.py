@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from l2sync.modtree import ROOT, Entry, Kind, Order, Target, TreePath, name, parent
+from l2sync.modtree import ROOT, Entry, Kind, Order, Target, TreePath, name, parent, split_path
 
 from .beneath import NOT_THERE, Beneath, Directories
 from .chunker import READ
@@ -247,9 +247,9 @@ class Applier:
         for job in jobs:
             path = job.entry.path
             if job.staged is not None and job.before is None and path in self._jobs and not self._links.follows(job):
-                above, _, child = path.rpartition(b"/")
+                above, child = split_path(path)
                 with contextlib.suppress(OSError):
-                    if put_if_free(job.staged, self._batch.fd, child, self._written.enter(TreePath(above))):
+                    if put_if_free(job.staged, self._batch.fd, child, self._written.enter(above)):
                         self._ended.append(job)
                         continue
             left.append(job)

@@ -9,7 +9,7 @@ import stat
 from collections import OrderedDict
 from pathlib import Path
 
-from l2sync.modtree import PRIVATE, ROOT, TreePath, ancestors
+from l2sync.modtree import PRIVATE, ROOT, TreePath, ancestors, split_path
 
 from .moments import tells_every_change
 from .times import Times
@@ -254,8 +254,8 @@ class Directories:
         try:
             if (not path or not self._beneath.plain) and (status := self._beneath.top_status(path)) is not None:
                 return status
-            above, _, child = path.rpartition(b"/")
-            return os.stat(child, dir_fd=self.get(TreePath(above)), follow_symlinks=False)
+            above, child = split_path(path)
+            return os.stat(child, dir_fd=self.get(above), follow_symlinks=False)
         except OSError as error:
             if error.errno in NOT_THERE:
                 return None

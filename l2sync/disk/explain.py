@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from l2sync.modtree import ROOT, Kind, TreePath
+from l2sync.modtree import ROOT, Kind, TreePath, parent
 
 from .beneath import NOT_THERE, Beneath, Directories
 from .ignore import Ignore
@@ -64,7 +64,7 @@ def _stat(root: Path, path: TreePath, mounts: View) -> tuple[os.stat_result | No
 
 def _behind_link(beneath: Beneath, path: TreePath) -> str | None:
     """Whether it can only be reached through a symbolic link, behind which nothing is part of the tree."""
-    above = path.rpartition(b"/")[0]
+    above = parent(path)
     try:
         os.close(beneath.open(above, os.O_PATH | os.O_DIRECTORY))
     except OSError as error:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from fcntl import ioctl
 from pathlib import Path
 
-from l2sync.modtree import PRIVATE, ROOT, InvalidPath, TreePath, tree_path
+from l2sync.modtree import PRIVATE, ROOT, InvalidPath, TreePath, join_path, tree_path
 
 from . import fanotify
 from .fanotify import Event, Fanotify
@@ -195,7 +195,7 @@ class FileSystemWatcher(Watcher):
 
 def _child(directory: TreePath, name: bytes) -> TreePath | None:
     try:
-        return tree_path(directory + b"/" + name if directory else name)
+        return join_path(directory, name)
     except InvalidPath:
         return None
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from inotify_simple import Event, INotify, flags
 
-from l2sync.modtree import ROOT, InvalidPath, TreePath, tree_path
+from l2sync.modtree import ROOT, InvalidPath, TreePath, join_path
 
 from .beneath import DIRECTORY
 from .mounts import View, entered
@@ -192,7 +192,7 @@ class InotifyWatcher(Watcher):
         if not raw:
             return directory
         try:
-            return tree_path(directory + b"/" + raw if directory else raw)
+            return join_path(directory, raw)
         except InvalidPath:
             return None
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from l2sync.modtree import CHUNK_RECORD, PRIVATE, Entry, TreePath
+from l2sync.modtree import CHUNK_RECORD, PRIVATE, Entry, TreePath, split_path
 
 from .beneath import DIRECTORY, Beneath, System, sync_file_system
 from .chunker import SMALLEST
@@ -365,7 +365,7 @@ def _area(system: System, path: bytes) -> int:
     """A batch's directory, made where it is missing, and empty. Raises OSError."""
     make_private(system)
     for part in (AREA, path):
-        above, _, child = part.rpartition(b"/")
+        above, child = split_path(TreePath(part))
         directory = system.open(above, DIRECTORY)
         try:
             with contextlib.suppress(FileExistsError):

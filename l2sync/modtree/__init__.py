@@ -23,10 +23,12 @@ from .paths import (
     InvalidPath,
     TreePath,
     ancestors,
+    child_path,
     covers,
     join_path,
     name,
     parent,
+    split_path,
     tree_path,
 )
 from .tree import FEW, Differences, ModTree, Piece
@@ -60,6 +62,7 @@ __all__ = [
     "ancestors",
     "apply_patch",
     "base_of",
+    "child_path",
     "conflict_path",
     "copy_of",
     "covers",
@@ -79,6 +82,7 @@ __all__ = [
     "paths_after",
     "precedence",
     "resolve",
+    "split_path",
     "steps",
     "to_entry",
     "tree_path",

@@ -10,7 +10,7 @@ import msgspec
 from blake3 import blake3
 
 from .entry import Entry, Kind
-from .paths import MAX_NAME, TreePath, name, parent
+from .paths import MAX_NAME, TreePath, child_path, name, parent
 from .version import Order, VersionVector
 
 _RANK = {Kind.DIR: 4, Kind.FILE: 3, Kind.LINK: 2, Kind.TOMBSTONE: 0}
@@ -170,9 +170,8 @@ def conflict_path(entry: Entry) -> TreePath:
     if len(tail) > 64:
         stem, tail = stem + tail, b""
     room = MAX_NAME - len(mark) - len(tail)
-    above = parent(entry.path)
     renamed = stem[: max(room, 0)] + mark[-MAX_NAME + len(tail) :] + tail
-    return TreePath(above + b"/" + renamed if above else renamed)
+    return child_path(parent(entry.path), renamed)
 
 
 def is_conflict_copy(path: TreePath) -> bool:

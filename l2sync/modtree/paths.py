@@ -47,9 +47,20 @@ def name(path: TreePath) -> bytes:
     return path[path.rfind(b"/") + 1 :]
 
 
+def split_path(path: TreePath) -> tuple[TreePath, bytes]:
+    """`parent` and `name` at once."""
+    above, _, child = path.rpartition(b"/")
+    return TreePath(above), child
+
+
+def child_path(directory: TreePath, child: bytes) -> TreePath:
+    """The path of a directory's child whose name is known to be a good one."""
+    return TreePath(directory + b"/" + child if directory else child)
+
+
 def join_path(directory: TreePath, child: bytes) -> TreePath:
-    """The path of a directory's child. Raises InvalidPath."""
-    return tree_path(directory + b"/" + child if directory else child)
+    """The path of a directory's child, by a name from outside. Raises InvalidPath."""
+    return tree_path(child_path(directory, child))
 
 
 def ancestors(path: TreePath) -> Iterator[TreePath]:

@@ -16,7 +16,7 @@ from .block import NO_ENTRY, Buckets, Children, Row
 from .codec import pack_entry
 from .entry import Entry, Kind
 from .merge import is_conflict_copy
-from .paths import ROOT, TreePath, name, parent, tree_path
+from .paths import ROOT, TreePath, child_path, join_path, name, parent, split_path
 from .records import Records
 
 FEW = 32
@@ -110,7 +110,7 @@ class ModTree:
             for child, record, _ in own.rows() if own is not None else ():
                 if len(found) >= most:
                     return sorted(found)
-                path = _join(place, child)
+                path = child_path(place, child)
                 if record:
                     found.append(path)
                 if path in self._directories:
@@ -126,7 +126,7 @@ class ModTree:
                 if record:
                     kind, at = self._records.kind_and_size(record)
                     if kind is Kind.TOMBSTONE:
-                        yield _join(directory, child), at
+                        yield child_path(directory, child), at
 
     def entries(self, under: TreePath = ROOT) -> list[Entry]:
         """Entries at and below a path, parents first."""
@@ -159,7 +159,7 @@ class ModTree:
             listed = tuple(
                 (child, self.entry_digest(place)[:_SHORT], self.subtree_digest(place)[:_SHORT])
                 for child in sorted(names)
-                for place in (_join(path, child),)
+                for place in (child_path(path, child),)
             )
             return Piece(path, prefix, len(names), (), root + listed)
         digests = sorted(self._prefix_digests(path, prefix).items())
@@ -193,14 +193,14 @@ class ModTree:
                 found.deeper.append((piece.path, prefix))
             else:
                 for child in self._names(piece.path, prefix):
-                    self._offer_all(_join(piece.path, child), found)
+                    self._offer_all(child_path(piece.path, child), found)
 
     def _compare_names(
         self, piece: Piece, theirs: list[tuple[bytes, bytes, bytes]], found: Differences, whole: bool
     ) -> None:
         seen = set()
         for child, entry, subtree in theirs:
-            path = tree_path(_join(piece.path, child)) if child else ROOT
+            path = join_path(piece.path, child) if child else ROOT
             seen.add(child)
             if path not in self and path not in self._directories:
                 found.ask.append((path, True))
@@ -215,7 +215,7 @@ class ModTree:
         if whole:
             for child in self._names(piece.path, piece.prefix):
                 if child not in seen:
-                    self._offer_all(_join(piece.path, child), found)
+                    self._offer_all(child_path(piece.path, child), found)
 
     def _offer_all(self, path: TreePath, found: Differences) -> None:
         found.offer += self.paths(path, max(0, _MOST_OFFERED - len(found.offer)))
@@ -244,7 +244,7 @@ class ModTree:
         found = []
         for rows in buckets.values():
             for child, _, _ in () if isinstance(rows, bytes) else rows:
-                place = _join(path, child)
+                place = child_path(path, child)
                 below = self._directories.get(place)
                 if below and below.digest is None:
                     found.append(place)
@@ -260,7 +260,7 @@ class ModTree:
     def _digest_of(self, path: TreePath, rows: Iterable[Row]) -> bytes:
         parts: list[bytes] = []
         for child, _, digest in sorted(rows):
-            below = self._directories.get(_join(path, child))
+            below = self._directories.get(child_path(path, child))
             parts += (len(child).to_bytes(2, "big"), child, (below.digest if below else None) or digest)
         return blake3(b"".join(parts)).digest()
 
@@ -292,8 +292,8 @@ class ModTree:
         """The record of a path's entry, empty where there is none, and its digest."""
         if not path:
             return self._root
-        place, _, child = path.rpartition(b"/")
-        own = self._directories.get(TreePath(place))
+        place, child = split_path(path)
+        own = self._directories.get(place)
         found = None if own is None else own.find(child)
         if found is None:
             return b"", NO_ENTRY
@@ -313,11 +313,11 @@ class ModTree:
             self._account(path, self._root[0], -1)
             self._root = (record, digest)
             return
-        place, _, child = path.rpartition(b"/")
-        above = self._directories.get(TreePath(place))
+        place, child = split_path(path)
+        above = self._directories.get(place)
         found = above.find(child) if above is not None else None
         if above is None or found is None:
-            above = self._reach(TreePath(place))
+            above = self._reach(place)
             found = above.find(child)
         if found is None:
             above.add(child, record, digest)
@@ -326,7 +326,7 @@ class ModTree:
             self._account(path, block.records[at], -1)
             block.set(at, record, digest)
         if above.changed(child):
-            self._touch(TreePath(place))
+            self._touch(place)
 
     def _account(self, path: TreePath, record: bytes, sign: int) -> None:
         if not record:
@@ -371,7 +371,3 @@ class ModTree:
             self._touch(path)
             self._directories[parent(path)].drop(name(path))
             path = parent(path)
-
-
-def _join(path: TreePath, child: bytes) -> TreePath:
-    return TreePath(path + b"/" + child if path else child)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .paths import ROOT, TreePath
+from .paths import ROOT, TreePath, child_path
 from .tree import ModTree
 
 
@@ -18,19 +18,15 @@ def paths_after(tree: ModTree, last: TreePath, most: int) -> list[TreePath]:
     """Directories on the way down, and which of their children are still to be visited, the first one last."""
     for step in steps(last):
         waiting.append((place, sorted((name for name in tree.children(place) if name > step), reverse=True)))
-        place = _child(place, step)
+        place = child_path(place, step)
     waiting.append((place, sorted(tree.children(place), reverse=True)))
     while waiting and len(found) < most:
         directory, names = waiting[-1]
         if not names:
             waiting.pop()
             continue
-        path = _child(directory, names.pop())
+        path = child_path(directory, names.pop())
         if path in tree:
             found.append(path)
         waiting.append((path, sorted(tree.children(path), reverse=True)))
     return found
-
-
-def _child(directory: TreePath, name: bytes) -> TreePath:
-    return TreePath(directory + b"/" + name if directory else name)

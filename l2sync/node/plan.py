@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from l2sync.modtree import ROOT, Entry, Kind, ModTree, Order, Target, TreePath, copy_of, merge, parent
+from l2sync.modtree import ROOT, Entry, Kind, ModTree, Order, Target, TreePath, child_path, copy_of, merge, parent
 
 
 def is_news(mine: Entry | None, theirs: Entry) -> bool:
@@ -77,7 +77,7 @@ class Plan:
         return any(self._lives(path, name) for name in self.tree.children(path))
 
     def _lives(self, path: TreePath, name: bytes) -> bool:
-        child = self.view(TreePath(path + b"/" + name if path else name))
+        child = self.view(child_path(path, name))
         return child is not None and not child.deleted
 
     def _revive(self, path: TreePath) -> None:

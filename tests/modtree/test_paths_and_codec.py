@@ -12,9 +12,13 @@ from l2sync.modtree import (
     Entry,
     InvalidPath,
     MalformedEntry,
+    child_path,
     covers,
+    join_path,
+    name,
     pack_entry,
     parent,
+    split_path,
     tree_path,
     unpack_entry,
 )
@@ -39,6 +43,14 @@ def test_any_other_bytes_are(raw: bytes) -> None:
 def test_a_directory_covers_what_is_below_it_and_not_its_neighbours() -> None:
     assert covers(tree_path(b"a"), tree_path(b"a/b")) and covers(tree_path(b""), tree_path(b"z"))
     assert not covers(tree_path(b"a"), tree_path(b"ab")) and parent(tree_path(b"a")) == b""
+
+
+@pytest.mark.parametrize("raw", [b"a", b"a/b", b"a/b/c"])
+def test_a_path_comes_apart_into_its_directory_and_its_name_and_together_again(raw: bytes) -> None:
+    path = tree_path(raw)
+    above, child = split_path(path)
+    assert (above, child) == (parent(path), name(path))
+    assert child_path(above, child) == join_path(above, child) == path
 
 
 @given(entries())
