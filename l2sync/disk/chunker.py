@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from l2sync.modtree import CHUNK_RECORD, Chunk, Kind, Observation, pack_chunks, zeros_hash
+from l2sync.modtree import CHUNK_RECORD, SHORTEST_CHUNK, Chunk, Kind, Observation, pack_chunks, zeros_hash
 
 from .beneath import is_regular
 from .content import Range, cut_by_content
@@ -24,7 +24,6 @@ from .look import signature
 from .moments import wait_for_the_tick
 from .xattrs import Attributes, Xattrs
 
-SMALLEST = 128 << 10
 MOST_CHUNKS = 8192
 _BY_CONTENT = 8
 """What changed is cut by its content from so many chunks' lengths on; what is shorter is cheap to send again."""
@@ -57,7 +56,7 @@ def chunk_size(size: int, before: Observation | None = None) -> int:
     The length used for the version before is kept while it gives at most twice the chunks wanted and not less than
     a sixteenth, so that a growing file keeps the names of its chunks.
     """
-    best = SMALLEST
+    best = SHORTEST_CHUNK
     while best * MOST_CHUNKS < size:
         best *= 2
     if before is not None and before.kind is Kind.FILE and len(before.chunks) > CHUNK_RECORD:
@@ -69,7 +68,7 @@ def chunk_size(size: int, before: Observation | None = None) -> int:
 
 def _length_of(chunks: list[Chunk]) -> int:
     """The chunk length that these were cut with: by content, none may have reached it."""
-    longest, length = max(chunk.length for chunk in chunks), SMALLEST
+    longest, length = max(chunk.length for chunk in chunks), SHORTEST_CHUNK
     while length < longest:
         length *= 2
     return length

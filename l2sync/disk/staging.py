@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from l2sync.modtree import CHUNK_RECORD, PRIVATE, Entry, TreePath, split_path
+from l2sync.modtree import CHUNK_RECORD, PRIVATE, SHORTEST_CHUNK, Entry, TreePath, split_path
 
 from .beneath import DIRECTORY, Beneath, System, sync_file_system
-from .chunker import SMALLEST
 from .cloning import Piece, Run, runs, share
 from .guard import no_room, pausing
 from .holes import copy_all, has_holes, write_all
@@ -137,8 +136,11 @@ class StagedBatch:
     @property
     def parts(self) -> list[int]:
         """Those of them that are no small file's only one: of one of these, nobody asks whether it holds zeros."""
-        found = self._places.items()
-        return [n for n, places in found if self.lengths[n] >= SMALLEST or any(file.left > 1 for file, _ in places)]
+        return [
+            number
+            for number, places in self._places.items()
+            if self.lengths[number] >= SHORTEST_CHUNK or any(file.left > 1 for file, _ in places)
+        ]
 
     def awaits(self, number: int) -> bool:
         """Whether this chunk is still to come."""

@@ -2,7 +2,7 @@
 
 from .block import name_hash
 from .codec import ENTRY, MalformedEntry, pack_entry, unpack_entry
-from .entry import CHUNK_RECORD, Chunk, Entry, Kind, Observation, pack_chunks, to_entry, unpack_chunks
+from .entry import CHUNK_RECORD, SHORTEST_CHUNK, Chunk, Entry, Kind, Observation, pack_chunks, to_entry, unpack_chunks
 from .merge import (
     Resolution,
     Target,
@@ -45,6 +45,7 @@ __all__ = [
     "MAX_PATH",
     "PRIVATE",
     "ROOT",
+    "SHORTEST_CHUNK",
     "Chunk",
     "Differences",
     "Entry",

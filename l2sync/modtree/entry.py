@@ -13,6 +13,12 @@ from .paths import TreePath
 from .version import VersionVector
 
 CHUNK_RECORD = 36
+SHORTEST_CHUNK = 128 << 10
+"""Bytes that a file's content is cut into, at the least: only its end, and what was cut by its content, is shorter.
+
+So a shorter chunk may be all of a small file. Of these no receiver asks whether they hold but zeros, as nothing is
+gained by it; the sender must send them, then, and from here on need not: the two and `is_zeros` go by this number.
+"""
 MOST_CHUNK = 1 << 30
 """Bytes of a chunk, at the most: it is put together in memory. Files of up to 4 TiB have no longer ones."""
 _NOTHING = VersionVector()

@@ -6,10 +6,9 @@ from functools import lru_cache
 
 from blake3 import blake3
 
-from .entry import Chunk
+from .entry import SHORTEST_CHUNK, Chunk
 
 _PIECE = bytes(1 << 20)
-_SMALLEST_POWER = 1 << 17
 _MOST_ODD = 1 << 20
 """Lengths that are no power of two are those of files' ends; beyond this one, hashing zeros costs too much."""
 
@@ -17,7 +16,7 @@ _MOST_ODD = 1 << 20
 def is_zeros(chunk: Chunk) -> bool:
     """Whether the chunk is known to hold zeros only. Of very long ends of files it may be, and not be known."""
     length = chunk.length
-    if length & (length - 1) == 0 and length >= _SMALLEST_POWER:
+    if length & (length - 1) == 0 and length >= SHORTEST_CHUNK:
         return length <= 1 << 28 and chunk.hash == zeros_hash(length)
     return length <= _MOST_ODD and chunk.hash == blake3(_PIECE[:length]).digest()
 

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from heapq import nsmallest
 
 from l2sync.frames import Stage
-from l2sync.modtree import ROOT, Entry, Kind, TreePath, is_zeros, pack_entry, parent
+from l2sync.modtree import ROOT, SHORTEST_CHUNK, Entry, Kind, TreePath, is_zeros, pack_entry, parent
 from l2sync.transfer import Broadcaster, ChunkTable
 
 from .api import BatchKey, ChunkRead
@@ -17,8 +17,6 @@ from .tree import SharedTree
 _PIECE_BYTES = 64 << 10
 _PIECE_ENTRIES = 500
 _MOST_LOCK_PATHS = 100
-_SMALL = 128 << 10
-"""A shorter chunk may be all of a small file, and then no receiver asks itself whether it holds but zeros."""
 
 
 class Progress(Enum):
@@ -190,4 +188,4 @@ def pushable(shared: SharedTree, table: ChunkTable, most: int) -> list[tuple[int
     fresh = [i for i, chunk in enumerate(table.chunks) if chunk.hash not in shared.replaced]
     if not fresh or sum(table.chunks[i].length for i in fresh) > most:
         return []
-    return [(i, i) for i in fresh if table.chunks[i].length < _SMALL or not is_zeros(table.chunks[i])]
+    return [(i, i) for i in fresh if table.chunks[i].length < SHORTEST_CHUNK or not is_zeros(table.chunks[i])]

@@ -22,7 +22,7 @@ LENGTH = 1024
 
 @pytest.fixture(autouse=True, params=[1 << 30, 5 * LENGTH], ids=["one thread", "several"])
 def _short_chunks(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    monkeypatch.setattr(chunker, "SMALLEST", LENGTH)
+    monkeypatch.setattr(chunker, "SHORTEST_CHUNK", LENGTH)
     monkeypatch.setattr(chunker, "_LEAST_PART", request.param)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(4))
 

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from l2sync.disk.beneath import DIRECTORY, Beneath
-from l2sync.disk.chunker import MOST_CHUNKS, SMALLEST, chunk_size
+from l2sync.disk.chunker import MOST_CHUNKS, chunk_size
 from l2sync.disk.index import Index
 from l2sync.disk.roll import Roll
-from l2sync.modtree import Chunk, Entry, Kind, TreePath, VersionVector, pack_chunks
+from l2sync.modtree import SHORTEST_CHUNK, Chunk, Entry, Kind, TreePath, VersionVector, pack_chunks
 
 from .conftest import Replica
 
@@ -30,7 +30,7 @@ def entry(path: bytes, chunks: list[Chunk] | None = None, kind: Kind = Kind.FILE
 @given(st.integers(0, 1 << 44))
 def test_a_file_has_a_bounded_number_of_chunks(size: int) -> None:
     length = chunk_size(size)
-    assert length >= SMALLEST and -(-size // length) <= MOST_CHUNKS
+    assert length >= SHORTEST_CHUNK and -(-size // length) <= MOST_CHUNKS
 
 
 def test_the_chunk_length_is_kept_while_it_is_sensible() -> None:
