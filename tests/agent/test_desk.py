@@ -25,11 +25,10 @@ class AskingTree(Tree):
             self.desk.carry_out(api.LookOn("t"))
 
 
-async def test_a_look_at_new_directories_ends_once_and_with_all_portions(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def looking_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: list[int | Exception]) -> AskingTree:
+    """A tree in which a look at a new directory of twenty entries has begun; ``ended`` will hear of its end."""
     monkeypatch.setattr(firstlook, "_PORTION", 5)
-    tree, ended = AskingTree(tmp_path), list[int | Exception]()
+    tree = AskingTree(tmp_path)
     await tree.open()
     tree.desk.scan(None)
     await until(tree.whole)
@@ -38,6 +37,14 @@ async def test_a_look_at_new_directories_ends_once_and_with_all_portions(
         (tree.root / f"new/d{number}/f").write_text("text")
     tree.events.clear()
     tree.desk.scan([TreePath(b"new")], ended.append)
+    return tree
+
+
+async def test_a_look_at_new_directories_ends_once_and_with_all_portions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int | Exception] = []
+    tree = await looking_around(tmp_path, monkeypatch, ended)
     await until(lambda: len(ended) > 0)
     assert len(tree.of(api.Observed)) > 2 and tree.whole() == 0 and len(tree.seen) == 22
     assert len(ended) == 1 and ended[0] in (21, 22) and tree.desk.scanning == 0  # with the root, or without
@@ -48,18 +55,11 @@ async def test_a_look_at_new_directories_ends_once_and_with_all_portions(
 async def test_a_look_at_all_takes_over_what_was_to_come_of_new_directories(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(firstlook, "_PORTION", 5)
-    tree, ended = AskingTree(tmp_path), list[int | Exception]()
-    await tree.open()
-    tree.desk.scan(None)
-    await until(tree.whole)
-    for number in range(10):
-        (tree.root / f"new/d{number}").mkdir(parents=True)
-    tree.events.clear()
-    tree.desk.scan([TreePath(b"new")], ended.append)
+    ended: list[int | Exception] = []
+    tree = await looking_around(tmp_path, monkeypatch, ended)
     tree.desk.scan(None, ended.append)
     await until(lambda: len(ended) == 2)
-    assert tree.whole() == 1 and len(tree.seen) == 12 and tree.desk.scanning == 0
+    assert tree.whole() == 1 and len(tree.seen) == 22 and tree.desk.scanning == 0
     await tree.worker.run(tree.store.close)
     await tree.worker.close()
 

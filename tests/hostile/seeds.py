@@ -41,14 +41,15 @@ def _bodies(kind: Kind) -> Iterator[bytes]:
         return
     for payload in PAYLOADS.values():
         yield pack_updtree(WWW, 5, payload)
-    world = _synced()
+    world = synced()
     node = world.hosts[0].node
     assert node is not None
     packed = tuple(pack_entry(entry) for entry in node.trees["www"].tree.entries())
     yield pack_updtree(WWW, 5, Entries(True, 0, packed))
 
 
-def _synced() -> World:
+def synced() -> World:
+    """Two hosts that have a file in common and nothing left to say."""
     world = World(2, seed=9)
     world.hosts[0].disk.write(b"keep/me", b"precious" * 100, 1)
     world.start()
@@ -58,7 +59,7 @@ def _synced() -> World:
 
 def conversation(path: bytes) -> Iterator[bytes]:
     """What the second host says from a change of its own until all are in sync again."""
-    world = _synced()
+    world = synced()
     frames: list[bytes] = []
     world.segment.drop_when = lambda source, receiver, frame: bool(frames.append(frame) if source else None)
     if path == b"keep":

@@ -10,15 +10,8 @@ from l2sync.frames import NOID, STREAMED, Entries, Keyring, Kind, pack_prefix, p
 from l2sync.modtree import pack_entry
 from l2sync.node import Node
 from tests.frames.examples import MESSAGES, PAYLOADS
+from tests.hostile.seeds import synced
 from tests.simulation.world import KEY, MS, SECOND, World
-
-
-def synced() -> World:
-    world = World(2, seed=9)
-    world.hosts[0].disk.write(b"keep/me", b"precious" * 100, 1)
-    world.start()
-    assert world.run(10 * SECOND, lambda: world.in_sync() and world.same())
-    return world
 
 
 def known(world: World) -> list[object]:

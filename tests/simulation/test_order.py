@@ -11,9 +11,17 @@ from .world import Host, World
 SECOND = 1_000_000_000
 
 
-def of_small_batches(host: Host) -> None:
-    assert host.node is not None
-    host.node.ctx.settings = replace(host.node.ctx.settings, batch_bytes=2_050_000)
+def with_two_batches_on_their_way(seed: int = 0) -> World:
+    """Two hosts, the first with a batch that makes a directory and a small one, right behind it, that needs it."""
+    world = World(2, seed)
+    world.start()
+    assert world.run(20 * SECOND, world.in_sync)
+    origin = world.hosts[0]
+    assert origin.node is not None
+    origin.node.ctx.settings = replace(origin.node.ctx.settings, batch_bytes=2_050_000)
+    world.write(origin, b"d/a", bytes(range(256)) * 8000)
+    world.write(origin, b"d/z", b"small" * 2000)
+    return world
 
 
 def failures(host: Host) -> list[object]:
@@ -22,25 +30,15 @@ def failures(host: Host) -> list[object]:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_small_file_waits_for_the_directory_that_a_larger_batch_makes(seed: int) -> None:
-    world = World(2, seed)
-    world.start()
-    assert world.run(20 * SECOND, world.in_sync)
-    origin, other = world.hosts
-    of_small_batches(origin)
-    world.write(origin, b"d/a", bytes(range(256)) * 8000)
-    world.write(origin, b"d/z", b"small" * 2000)
+    world = with_two_batches_on_their_way(seed)
+    other = world.hosts[1]
     assert world.run(20 * SECOND, lambda: world.in_sync() and world.same() and b"d/z" in other.disk.tree())
     assert failures(other) == []
 
 
 def test_what_waits_for_a_directory_that_never_comes_waits_no_longer() -> None:
-    world = World(2)
-    world.start()
-    assert world.run(20 * SECOND, world.in_sync)
+    world = with_two_batches_on_their_way()
     origin, other = world.hosts
-    of_small_batches(origin)
-    world.write(origin, b"d/a", bytes(range(256)) * 8000)
-    world.write(origin, b"d/z", b"small" * 2000)
     assert other.node is not None
     desk = other.node.receiving
     assert world.run(5 * SECOND, lambda: bool(desk.turns))

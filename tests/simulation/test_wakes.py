@@ -47,6 +47,14 @@ def at_rest(hosts: int) -> World:
     return world
 
 
+def change_and_lose(world: World, origin: Host, kind: Kind, duration: int) -> None:
+    """A small file is written, and for so long (ns) all frames of this kind are lost."""
+    world.segment.drop_when = lambda source, port, payload: payload[3] == kind
+    world.write(origin, b"small", FILE)
+    world.run(duration)
+    world.segment.drop_when = None
+
+
 def test_nothing_wakes_a_node_at_rest_but_its_own_ping() -> None:
     world = at_rest(9)
     ear = Ear(world)
@@ -85,9 +93,7 @@ def test_a_change_is_made_up_for_where_what_follows_is_lost() -> None:
     """The frame that was to wake the receivers is lost: what it was to follow is said again, and wakes them."""
     world = at_rest(3)
     origin, *receivers = world.hosts
-    world.segment.drop_when = lambda source, port, payload: payload[3] == Kind.DATA
-    world.write(origin, b"small", FILE)
-    world.run(30 * MS)
+    change_and_lose(world, origin, Kind.DATA, 30 * MS)
     ear = Ear(world)
     assert world.run(2 * SECOND, world.same)
     for host in receivers:
@@ -111,11 +117,8 @@ def test_the_disk_stages_and_commits_a_small_batch_in_one_go_once_its_lock_has_e
     world = at_rest(3)
     origin, receiver, _ = world.hosts
     names = asked(receiver)
-    world.segment.drop_when = lambda source, port, payload: payload[3] == Kind.UNLOCKALL
-    world.write(origin, b"small", FILE)
-    world.run(30 * MS)
+    change_and_lose(world, origin, Kind.UNLOCKALL, 30 * MS)
     assert names == []
-    world.segment.drop_when = None
     assert world.run(2 * SECOND, world.same)
     assert names[:3] == ["Prepare", "Store", "Commit"]
 
@@ -124,9 +127,6 @@ def test_a_small_batch_that_does_not_come_complete_is_staged_as_far_as_the_disk_
     world = at_rest(3)
     origin, receiver, _ = world.hosts
     names = asked(receiver)
-    world.segment.drop_when = lambda source, port, payload: payload[3] == Kind.DATA
-    world.write(origin, b"small", FILE)
-    world.run(200 * MS)
+    change_and_lose(world, origin, Kind.DATA, 200 * MS)
     assert names == ["Prepare"]
-    world.segment.drop_when = None
     assert world.run(5 * SECOND, world.same)
