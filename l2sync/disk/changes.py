@@ -32,8 +32,9 @@ class Change:
             self._make(number, entry)
 
     def _make(self, number: int, entry: Entry) -> None:
-        if len(entry.chunks) == CHUNK_RECORD:
-            self.made.append((short_hash(entry.chunks), number, 0))
+        only = entry.only_hash
+        if only is not None:
+            self.made.append((short_hash(only), number, 0))
         elif entry.chunks:
             self.made += chunk_rows(number, entry)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from l2sync.modtree import CHUNK_RECORD, PRIVATE, SHORTEST_CHUNK, Entry, TreePath, split_path
+from l2sync.modtree import PRIVATE, SHORTEST_CHUNK, Entry, TreePath, split_path
 
 from .beneath import DIRECTORY, Beneath, System, sync_file_system
 from .cloning import Piece, Run, runs, share
@@ -97,8 +97,9 @@ class StagedBatch:
 
     def expect(self, entry: Entry, numbers: dict[bytes, int]) -> None:
         """Make room for a file whose chunks have these numbers in the batch. Raises OSError, KeyError."""
-        if len(entry.chunks) == CHUNK_RECORD:
-            number = numbers[entry.chunks[:-4]]
+        only = entry.only_hash
+        if only is not None:
+            number = numbers[only]
             file = StagedFile(entry, staged_name(entry.path), 1, self.at(entry.path))
             self.lengths[number] = entry.size
             self._places.setdefault(number, []).append((file, 0))

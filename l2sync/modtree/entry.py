@@ -12,7 +12,8 @@ from blake3 import blake3
 from .paths import TreePath
 from .version import VersionVector
 
-CHUNK_RECORD = 36
+_HASH = 32
+CHUNK_RECORD = _HASH + 4
 SHORTEST_CHUNK = 128 << 10
 """Bytes that a file's content is cut into, at the least: only its end, and what was cut by its content, is shorter.
 
@@ -77,6 +78,11 @@ class Observation(msgspec.Struct, frozen=True):
     def chunk_list(self) -> list[Chunk]:
         """The content's chunks in order."""
         return unpack_chunks(self.chunks)
+
+    @property
+    def only_hash(self) -> bytes | None:
+        """The hash of content that is one chunk, as most is: then no list is made. None where it is none or several."""
+        return self.chunks[:_HASH] if len(self.chunks) == CHUNK_RECORD else None
 
     @property
     def deleted(self) -> bool:

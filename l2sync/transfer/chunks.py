@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from l2sync.modtree import CHUNK_RECORD, Chunk, Entry
+from l2sync.modtree import Chunk, Entry
 
 
 @dataclass(slots=True)
@@ -29,10 +29,10 @@ def chunk_table(entries: Iterable[Entry]) -> ChunkTable:
     table = ChunkTable()
     index, chunks, places = table.index, table.chunks, table._places
     for place, entry in enumerate(entries):
-        if len(entry.chunks) == CHUNK_RECORD:
-            digest = entry.chunks[:-4]
-            if index.setdefault(digest, len(chunks)) == len(chunks):
-                chunks.append(Chunk(digest, entry.size))
+        only = entry.only_hash
+        if only is not None:
+            if index.setdefault(only, len(chunks)) == len(chunks):
+                chunks.append(Chunk(only, entry.size))
                 places.append((place, 0))
             continue
         offset = 0

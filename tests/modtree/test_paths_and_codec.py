@@ -6,9 +6,11 @@ from random import Random
 
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 
 from l2sync.modtree import (
     ENTRY,
+    Chunk,
     Entry,
     InvalidPath,
     MalformedEntry,
@@ -16,6 +18,7 @@ from l2sync.modtree import (
     covers,
     join_path,
     name,
+    pack_chunks,
     pack_entry,
     parent,
     split_path,
@@ -66,6 +69,13 @@ def test_the_hand_packed_bytes_are_those_of_the_declaration(entry: Entry) -> Non
     assert told.path == entry.path and told.size == entry.size and told.mode == entry.mode
     assert told.mtime * 10**9 + told.mtime_ns == entry.mtime_ns
     assert [(d.replica, d.counter) for d in told.version] == list(entry.version.dots)
+
+
+def test_only_content_of_one_chunk_has_an_only_hash() -> None:
+    one, two = Chunk(b"1" * 32, 7), Chunk(b"2" * 32, 5)
+    expected = {(): None, (one,): one.hash, (one, two): None}
+    for chunks, only in expected.items():
+        assert replace(file(b"f"), chunks=pack_chunks(list(chunks))).only_hash == only
 
 
 def test_garbage_is_malformed_and_never_anything_else() -> None:
