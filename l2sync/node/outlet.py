@@ -24,7 +24,7 @@ class Outlet:
         self._counters = context.counters
 
     def send_data(self, bodies: list[bytes]) -> None:
-        """Have symbols sent to all, under serials that follow each other."""
+        """Have symbols, one at least, sent to all, under serials that follow each other."""
         cluster, hub = self._cluster, self._cluster.hub
         if max(map(len, bodies)) > hub.room:
             self._send_data_in_parts(bodies)
