@@ -50,7 +50,6 @@ from l2sync.frames import (
     Repair,
     Report,
     Stage,
-    TreeState,
     Updtree,
     Want,
     group_address,
@@ -61,6 +60,7 @@ from l2sync.frames import (
 from l2sync.modtree import InvalidPath, MalformedEntry, TreePath
 
 from .account import Accountant
+from .announcing import Announcing
 from .api import (
     CancelRequest,
     ChunksRead,
@@ -86,7 +86,7 @@ from .api import (
     TreeSetup,
     WhyRequest,
 )
-from .context import Context, TreeReadiness
+from .context import Context
 from .holding import Holding
 from .inquiries import Inquiries
 from .intake import Frames, Intake
@@ -144,6 +144,7 @@ class Node:
         self.counters = self.ctx.counters
         self.outlet = Outlet(self.ctx, keyring)
         self.offering = Offering(self.ctx, self.outlet.send_data)
+        self.announcing = Announcing(self.ctx, self.offering.busy)
         self.remembering = Remembering(self.ctx)
         self.holding = Holding(self.ctx, self.remembering)
         self.receiving = Receiving(self.ctx)
@@ -155,12 +156,8 @@ class Node:
         self.twins = Twins(self.ctx)
         self.parts = Parts()
         self.refused: str | None = None
-        self._dirty_digests = True
         self._said = False
         """Whether something was said in this run of frames that may have something follow."""
-        self._announce_at: int | None = None
-        self._stands: list[tuple[str, int, int]] = []
-        """How each tree stands, as it was last announced."""
 
     @property
     def trees(self) -> Mapping[str, SharedTree]:
@@ -178,7 +175,7 @@ class Node:
     def tell_wall(self, wall: int, now: int) -> None:
         """The time of day (seconds since 1970): before the start, and each minute or so."""
         self.remembering.tell_wall(wall)
-        self._dirty_digests = True
+        self.announcing.changed()
         if self.cluster.id != NOID:
             self._after(now)
 
@@ -280,7 +277,7 @@ class Node:
                     self.remembering.lost(shared)
                 self.holding.disk_resumed(shared)
                 self.receiving.resumed(shared, now)
-        self._dirty_digests = True
+        self.announcing.changed()
         self._after(now)
 
     def _observed(self, shared: SharedTree, event: Observed, now: int) -> None:
@@ -306,7 +303,7 @@ class Node:
         if shared.more and not shared.found:
             shared.more = False
             self.ctx.emit(LookOn(shared.name))
-        self._dirty_digests = True
+        self.announcing.changed()
 
     def submit(self, request: Request, now: int) -> None:
         """Take a user's request; its `Answer` comes as an effect."""
@@ -337,14 +334,13 @@ class Node:
             self.reconciler.tick(now, busy, shared)
             if shared.paused is None and (unreadable := shared.troubles.to_look_at(now)):
                 self.ctx.emit(Rescan(shared.name, tuple(unreadable)))
-        if self._announce_at is not None and self._announce_at <= now:
-            self._announce_now(now)
+        self.announcing.handle_timer(now)
         self._after(now)
 
     def next_deadline(self, now: int) -> int | None:
         """The time (ns) by which `handle_timer` must be called."""
         times = [self.cluster.next_deadline(), self.offering.next_deadline(), self.receiving.next_deadline()]
-        times += [self.inquiries.next_deadline(), self.holding.next_deadline(), self._announce_at]
+        times += [self.inquiries.next_deadline(), self.holding.next_deadline(), self.announcing.next_deadline()]
         for shared in self.ctx.trees.values():
             if shared.found:
                 return now
@@ -400,7 +396,7 @@ class Node:
         if self.cluster.id != NOID:
             self.offering.pump(now)
             self._events(now)
-        self._announce(now)
+        self.announcing.check(now)
         if self.requests.waiting:
             self.requests.check()
         self.outlet.flush()
@@ -442,7 +438,7 @@ class Node:
                         self.receiving.resumed(shared, now)
             case Joined(node):
                 self.ctx.notify("joined", id=node)
-                self._dirty_digests = True
+                self.announcing.changed()
             case Refused(text):
                 self.refused = text
                 self.ctx.notify("refused", "error", reason=text)
@@ -492,26 +488,6 @@ class Node:
             elif isinstance(payload, Ask):
                 self.reconciler.ask(shared, payload, now)
 
-    def _announce(self, now: int) -> None:
-        if not self._dirty_digests and not any(s.changed_at >= now for s in self.ctx.trees.values()):
-            return
-        self._dirty_digests = False
-        # To digest a tree takes a while. While a batch goes out, that can wait.
-        stands = [(shared.name, _readiness(shared), shared.replica) for shared in self.ctx.trees.values()]
-        if stands != self._stands or not any(map(self.offering.busy, self.ctx.trees.values())):
-            self._stands = stands
-            self._announce_now(now)
-        elif self._announce_at is None:
-            self._announce_at = now + _ANNOUNCE_DELAY
-
-    def _announce_now(self, now: int) -> None:
-        self._announce_at = None
-        states = [
-            TreeState(shared.tag, shared.digest, shared.tree.alive, _readiness(shared), shared.replica)
-            for shared in self.ctx.trees.values()
-        ]
-        self.cluster.announce(states, now)
-
     # --- what it says of itself -------------------------------------------------------------------
 
     def conflicts(self, tree: str) -> list[TreePath]:
@@ -527,14 +503,6 @@ class Node:
         return self.telling.status(now, self.refused)
 
 
-def _readiness(shared: SharedTree) -> int:
-    if shared.hold is not None:
-        return TreeReadiness.HELD
-    if shared.paused is not None:
-        return TreeReadiness.PAUSED
-    return TreeReadiness.READY if shared.scanned else TreeReadiness.SCANNING
-
-
 def _duty(effect: Effect) -> int:
     if isinstance(effect, Persist):
         return 0
@@ -544,8 +512,6 @@ def _duty(effect: Effect) -> int:
 
 
 _VERSIONS_AT_ONCE = 1000
-_ANNOUNCE_DELAY = 25_000_000
-"""ns, as long as acks are put off."""
 _AFTERWARDS = {"RenewReplica": 0, "Notify": 3, "Answer": 3, "RememberIds": 3, "RememberBans": 0}
 _FRAMES_IN = {int(kind): f"frames_in_{kind.name.lower()}" for kind in Kind}
 _BYTES_IN = {int(kind): f"bytes_in_{kind.name.lower()}" for kind in Kind}
