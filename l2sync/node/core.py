@@ -69,7 +69,6 @@ from .api import (
     DiskEvent,
     Effect,
     Explained,
-    LookOn,
     NodeSettings,
     Observed,
     Persist,
@@ -87,6 +86,7 @@ from .api import (
     WhyRequest,
 )
 from .context import Context
+from .findings import Findings
 from .holding import Holding
 from .inquiries import Inquiries
 from .intake import Frames, Intake
@@ -148,6 +148,7 @@ class Node:
         self.remembering = Remembering(self.ctx)
         self.holding = Holding(self.ctx, self.remembering)
         self.receiving = Receiving(self.ctx)
+        self.findings = Findings(self.ctx, self.holding, self.receiving)
         self.intake = Intake(keyring, self.cluster, self.receiving, self.counters, self._accuse)
         self.reconciler = Reconciler(self.ctx, self.remembering)
         self.requests = Requests(self.ctx, self.offering, self.receiving)
@@ -259,7 +260,7 @@ class Node:
         shared = self.ctx.trees[event.tree]
         match event:
             case Observed():
-                self._observed(shared, event, now)
+                self.findings.observed(shared, event, now)
             case Prepared():
                 self.receiving.prepared(event, now)
             case Stored():
@@ -279,31 +280,6 @@ class Node:
                 self.receiving.resumed(shared, now)
         self.announcing.changed()
         self._after(now)
-
-    def _observed(self, shared: SharedTree, event: Observed, now: int) -> None:
-        held = shared.hold is not None
-        shared.found.extend(self.holding.admit(shared, event, now))
-        shared.looked |= event.whole
-        shared.more |= event.more
-        self._version(shared, now)
-        healed = shared.troubles.cannot_read(event.unreadable, now)
-        shared.offer([path for path in healed if path in shared.tree], now)
-        if event.whole:
-            shared.troubles.hurry(now)
-        if held:
-            self.receiving.resumed(shared, now)
-
-    def _version(self, shared: SharedTree, now: int) -> None:
-        """Make versions of some of what scans found; the rest follows at once, after whatever else is due."""
-        some = [shared.found.popleft() for _ in range(min(len(shared.found), _VERSIONS_AT_ONCE))]
-        if made := shared.observe(some, self.ctx.name, now, self.ctx.wall):
-            self.ctx.emit(Persist(shared.name, tuple(made), shared.counter))
-        if shared.looked and not shared.found:
-            shared.scanned = True
-        if shared.more and not shared.found:
-            shared.more = False
-            self.ctx.emit(LookOn(shared.name))
-        self.announcing.changed()
 
     def submit(self, request: Request, now: int) -> None:
         """Take a user's request; its `Answer` comes as an effect."""
@@ -329,7 +305,8 @@ class Node:
         self.holding.handle_timer(now)
         for shared in self.ctx.trees.values():
             if shared.found:
-                self._version(shared, now)
+                self.findings.go_on(shared, now)
+                self.announcing.changed()
             busy = self.offering.busy(shared) or self.receiving.busy(shared) or shared.untold or bool(shared.found)
             self.reconciler.tick(now, busy, shared)
             if shared.paused is None and (unreadable := shared.troubles.to_look_at(now)):
@@ -511,7 +488,6 @@ def _duty(effect: Effect) -> int:
     return _AFTERWARDS.get(type(effect).__name__, 2)
 
 
-_VERSIONS_AT_ONCE = 1000
 _AFTERWARDS = {"RenewReplica": 0, "Notify": 3, "Answer": 3, "RememberIds": 3, "RememberBans": 0}
 _FRAMES_IN = {int(kind): f"frames_in_{kind.name.lower()}" for kind in Kind}
 _BYTES_IN = {int(kind): f"bytes_in_{kind.name.lower()}" for kind in Kind}
