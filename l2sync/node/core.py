@@ -34,28 +34,17 @@ from l2sync.cluster import (
 from l2sync.frames import (
     NOID,
     OVERHEAD,
-    Ask,
-    Decision,
-    Digests,
-    Done,
-    Entries,
     Header,
     Keyring,
     Kind,
     KnownKey,
     LocalError,
     Part,
-    Query,
     RemoteError,
     Repair,
-    Report,
-    Stage,
-    Updtree,
-    Want,
     group_address,
     parse_data,
     parse_header,
-    unpack_updtree,
 )
 from l2sync.modtree import InvalidPath, MalformedEntry, TreePath
 
@@ -86,6 +75,7 @@ from .api import (
     WhyRequest,
 )
 from .context import Context
+from .deliveries import Deliveries
 from .findings import Findings
 from .holding import Holding
 from .inquiries import Inquiries
@@ -154,6 +144,9 @@ class Node:
         self.requests = Requests(self.ctx, self.offering, self.receiving)
         self.telling = Telling(self.ctx, self.offering, self.receiving, self.reconciler, self.requests)
         self.inquiries = Inquiries(self.ctx, Accountant(self.ctx, self.offering, self.receiving), self.telling)
+        self.deliveries = Deliveries(
+            self.ctx, self.offering, self.receiving, self.reconciler, self.inquiries, self.holding
+        )
         self.twins = Twins(self.ctx)
         self.parts = Parts()
         self.refused: str | None = None
@@ -390,7 +383,7 @@ class Node:
     def _handle(self, event: Event, now: int) -> None:
         match event:
             case Delivered():
-                self._deliver(event, now)
+                self.deliveries.take(event, now)
             case Granted(number):
                 if not self.requests.granted(number):
                     self.offering.granted(number, now)
@@ -433,37 +426,6 @@ class Node:
                 self.ctx.notify("cluster_warning", "warning", reason=text)
             case _:
                 pass
-
-    def _deliver(self, event: Delivered, now: int) -> None:
-        peer, body = event.peer, event.body
-        if event.kind == Kind.WANT:
-            self.offering.want(peer, Want.parse(body), now)
-        elif event.kind == Kind.DONE:
-            done = Done.parse(body)
-            if done.stage is Stage.GONE:
-                self.receiving.gone((event.session, done.batch))
-            else:
-                self.offering.done(peer, done, now)
-        elif event.kind == Kind.QUERY:
-            self.inquiries.query(peer, event.session, Query.parse(body), now)
-        elif event.kind == Kind.REPORT:
-            self.inquiries.report(peer, event.session, Report.parse(body), now)
-        elif event.kind == Kind.DECISION:
-            self.holding.heard(peer, event.session, Decision.parse(body), now)
-        elif event.kind == Kind.UPDTREE:
-            message = Updtree.parse(body)
-            shared = self.ctx.by_tag.get(message.tree)
-            if shared is None:
-                return
-            payload = unpack_updtree(message)
-            if isinstance(payload, Entries):
-                self.cluster.progress(event.session, message.batch, now)
-                self.receiving.entries(peer, (event.session, message.batch), shared, payload, now)
-            elif isinstance(payload, Digests):
-                if not self.receiving.busy(shared):  # else it is about to become another
-                    self.reconciler.digests(peer, shared, payload, now)
-            elif isinstance(payload, Ask):
-                self.reconciler.ask(shared, payload, now)
 
     # --- what it says of itself -------------------------------------------------------------------
 
