@@ -78,13 +78,14 @@ class Cluster:
         self.hub.lamport = self.hub.bans.latest()
         self.messenger = Messenger(self.hub)
         self.membership = Membership(self.hub, self.messenger)
-        self.membership.mtu = mtu
-        self.membership.on_meet = self._meet
-        self.membership.on_offline = self._part
+        self.presence = self.membership.presence
+        self.presence.mtu = mtu
+        self.presence.on_meet = self._meet
+        self.presence.on_offline = self._part
         self.reach = Reach(self.hub)
         self.sizes = Sizes(self.hub, mtu)
         self.chains = Chains(self.hub, self.messenger)
-        self.membership.on_look = self.reach.listen
+        self.presence.on_look = self.reach.listen
         self.claims = Claims(self.hub, self.messenger, self.membership.doubts)
         self.counters = self.hub.counters
         self._linked = True
@@ -147,7 +148,7 @@ class Cluster:
 
     def announce(self, trees: Iterable[TreeState], now: int) -> None:
         """The trees' digests, for the next ping; a change is told soon."""
-        self.membership.announce(tuple(trees), now)
+        self.presence.announce(tuple(trees), now)
 
     def send(self, kind: int, body: bytes, now: int, to: int | None = None, more: bool = False) -> int:
         """Send a message that must arrive; returns its number. A message to a peer that is not online is dropped.
@@ -260,11 +261,11 @@ class Cluster:
             peer.told = max(peer.told, roll.stream)
 
     def _handle_ping(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
-        self.membership.ping(peer, Ping.parse(body), now)
+        self.presence.ping(peer, Ping.parse(body), now)
         self.sizes.pinged(peer, now)
 
     def _handle_bye(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
-        self.membership.bye(peer, Bye.parse(body), now)
+        self.presence.bye(peer, Bye.parse(body), now)
 
     def _handle_probe(self, peer: Peer, header: Header, body: bytes, now: int) -> None:
         probe, size = Probe.parse(body), OVERHEAD + header.length
@@ -350,7 +351,7 @@ class Cluster:
             self.membership.leave("banned")
             self.hub.events.append(Refused(f"{self.name!r} was banned from the cluster on {record.by}"))
         for known in [p for p in self.hub.sessions.values() if p.name == record.name]:
-            self.membership.offline(known, f"banned on {record.by}", now)
+            self.presence.offline(known, f"banned on {record.by}", now)
             self.hub.retire(known.session)
 
     # --- locks ------------------------------------------------------------------------------------
@@ -405,7 +406,7 @@ class Cluster:
         self.membership.handle_timer(now)
         self.claims.handle_timer(now)
         for peer in self.messenger.handle_timer(now):
-            self.membership.offline(peer, "left a message unanswered", now)
+            self.presence.offline(peer, "left a message unanswered", now)
         self.reach.handle_timer(now)
         self.sizes.handle_timer(now)
         self._follow_way(now)

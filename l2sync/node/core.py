@@ -175,7 +175,7 @@ class Node:
 
     def keys_changed(self) -> None:
         """Tell the others, with the next ping, which keys this node knows now."""
-        self.cluster.membership.keys = tuple(KnownKey(*key) for key in self.keyring.known())
+        self.cluster.presence.keys = tuple(KnownKey(*key) for key in self.keyring.known())
 
     def leave(self, now: int, text: str = "shutting down") -> None:
         """Say goodbye to the cluster."""

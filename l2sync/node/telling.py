@@ -52,7 +52,7 @@ class Telling:
                 self.ctx.name,
                 f"{self.ctx.cluster.session:016x}",
                 __version__,
-                key_infos(self.ctx.cluster.membership.keys),
+                key_infos(self.ctx.cluster.presence.keys),
             ),
             segment=self._segment(),
             bans=tuple(BanInfo(r.name, r.by) for r in self.ctx.cluster.hub.bans.records() if r.banned),

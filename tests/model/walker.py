@@ -148,7 +148,7 @@ class Walker:
 
     def _drop(self, i: int, j: int) -> None:
         known = [p for p in self.at(i).hub.sessions.values() if p.name == f"n{j}" and p.state is PeerState.ONLINE]
-        self.at(i).membership.offline(known[0], "not heard of", self.clocks[i])
+        self.at(i).presence.offline(known[0], "not heard of", self.clocks[i])
         for name in ("challenge", "register", "confirm", "answer"):
             self.mail.pop((name, i, j), None)
 

@@ -119,14 +119,14 @@ def test_a_copy_offers_nothing_before_it_knows_who_is_there(seed: int) -> None:
     copy = copy_of(world, a, "web7")
     copy.disk.write(b"only on the copy", b"x", 9)
     assert a.node is not None
-    membership = a.node.cluster.membership
+    presence = a.node.cluster.presence
 
     def lost(now: int) -> None:
-        membership._ping_at = now + SECOND // 10
+        presence._ping_at = now + SECOND // 10
 
-    membership._send_ping = lost  # type: ignore[method-assign]
+    presence._send_ping = lost  # type: ignore[method-assign]
     world.start(copy)
     world.run(SECOND)
-    del membership._send_ping
+    del presence._send_ping
     assert world.run(20 * SECOND, lambda: "one identity" in paused(world, copy) + paused(world, a))
     assert b"only on the copy" not in contents(b) and b"only on the copy" not in contents(c)
