@@ -33,10 +33,11 @@ from l2sync.frames import (
     Welcome,
 )
 
+from .banning import Banning
 from .bans import BanList, BanRecord
 from .chain import Chains
 from .claims import Claims
-from .hub import BansChanged, Delivered, Event, Hub, OutFrame, Peer, PeerState, Refused, Released
+from .hub import Delivered, Event, Hub, OutFrame, Peer, PeerState, Released
 from .locks import LockTable
 from .membership import Membership, SelfState
 from .messenger import Messenger
@@ -82,6 +83,7 @@ class Cluster:
         self.presence.mtu = mtu
         self.presence.on_meet = self._meet
         self.presence.on_offline = self._part
+        self.banning = Banning(self.hub, self.messenger, self.membership)
         self.reach = Reach(self.hub)
         self.sizes = Sizes(self.hub, mtu)
         self.chains = Chains(self.hub, self.messenger)
@@ -298,7 +300,7 @@ class Cluster:
             if isinstance(event, Delivered) and event.kind in _OURS:
                 try:
                     if event.kind == Kind.BAN:
-                        self._hear_bans(peer, Ban.parse(event.body), now)
+                        self.banning.hear(peer, Ban.parse(event.body), now)
                     elif event.kind == Kind.BASE:
                         self._rebase(peer, Base.parse(event.body).base, now)
                     elif event.kind == Kind.CHAIN:
@@ -328,31 +330,7 @@ class Cluster:
 
     def ban(self, name: str, banned: bool, now: int) -> None:
         """Ban a node by its name, or lift its ban; all who are here hear of it now, the others when they come."""
-        self.hub.lamport = max(self.hub.lamport, self.hub.bans.latest()) + 1
-        record = BanRecord(name, banned, self.hub.lamport, self.hub.name)
-        told = Ban(((record.name, record.banned, record.stamp, record.by),))
-        self.messenger.send(Kind.BAN, told.pack(), now, None)
-        self._take_ban(record, now)
-
-    def _hear_bans(self, peer: Peer, message: Ban, now: int) -> None:
-        for name, banned, stamp, by in message.records:
-            if self.hub.hear_time(peer, stamp, now):
-                self._take_ban(BanRecord(name, banned, stamp, by), now)
-
-    def _take_ban(self, record: BanRecord, now: int) -> None:
-        before = self.hub.bans.banned(record.name)
-        if not self.hub.bans.take(record):
-            return
-        said = f"{record.name} is {'banned' if record.banned else 'no longer banned'}, said on {record.by}"
-        self.hub.events.append(BansChanged(said if before != record.banned else ""))
-        if not record.banned:
-            return
-        if record.name == self.name:
-            self.membership.leave("banned")
-            self.hub.events.append(Refused(f"{self.name!r} was banned from the cluster on {record.by}"))
-        for known in [p for p in self.hub.sessions.values() if p.name == record.name]:
-            self.presence.offline(known, f"banned on {record.by}", now)
-            self.hub.retire(known.session)
+        self.banning.ban(name, banned, now)
 
     # --- locks ------------------------------------------------------------------------------------
 
@@ -388,9 +366,7 @@ class Cluster:
         mark = len(self.hub.events)
         self.messenger.advance(peer)
         self._sort(peer, mark, now)
-        if len(self.hub.bans):
-            records = tuple((r.name, r.banned, r.stamp, r.by) for r in self.hub.bans.records())
-            self.messenger.send(Kind.BAN, Ban(records).pack(), now, peer)
+        self.banning.meet(peer, now)
 
     def _part(self, peer: Peer, now: int) -> None:
         self.reach.left(peer)
