@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 import time
@@ -16,19 +15,17 @@ from l2sync.modtree import PRIVATE, Chunk, Entry, Observation, Target, TreePath,
 from .applier import Applier, CommitResult
 from .aside import set_aside
 from .beneath import Beneath, Directories
-from .durable import make_durable
 from .explain import Seen, look_at
-from .firstlook import FirstLook, Look, LookAt
 from .guard import Guard, Paused, no_room
-from .ignore import Ignore, IgnoredDirectories
+from .ignore import Ignore
 from .index import Index, Noted
 from .leftovers import Leftovers
+from .looking import Looking
 from .mounts import Mounts, View, clean
 from .options import TreeOptions
 from .preparing import Preparation, Prepared
 from .recovery import adopt
 from .restoring import restore, wanted
-from .scanner import PASSING, Findings, Scanner
 from .serving import read_chunks
 from .staging import StagedBatch
 from .versions import Kept, Versions, kept_versions
@@ -43,33 +40,22 @@ class TreeStore:
     def __init__(self, index: Index, guard: Guard, options: TreeOptions, node_name: str, name: str) -> None:
         self.options = options
         self.node_name = node_name
-        self.unsettled: set[TreePath] = set()
-        """What changed while it was looked at: to be scanned again soon."""
-        self.unreadable: dict[TreePath, str] = {}
-        """What could not be looked at, and why: trying again soon is no use, each scan of the whole tree tries."""
         self.held = False
         """Whether a user's decision is needed, as the last `health` found."""
         self.outdated = False
         """Whether the index was older than the tree when it was opened."""
-        self.carried: list[str] = []
-        """Namespaces of extended attributes that are neither set nor missed here, since the file system lacks them."""
         self._index = index
         self._guard = guard
         self._ignore = Ignore(options.ignore)
-        self.ignored = IgnoredDirectories(self._ignore)
-        """Which directories are not looked at; for the watcher."""
         self._mounts = Mounts(name, guard.root, index, options.cross_mounts)
         self._leftovers = Leftovers(index)
         self._versions = Versions(options.keep_versions_ns, options.keep_versions_bytes)
-        self._look: Look | None = None
-        """A look at what is new that has not come to its end."""
-        self._fresh = False
-        self._shut: dict[TreePath, str] = {}
-        """What was told of places where something is mounted, or was."""
+        self._looking = Looking(index, guard, self._mounts, self._ignore, options.devices, self._versions)
+        self.ignored = self._looking.ignored
+        """Which directories are not looked at; for the watcher."""
         self._recovered = False
         self._index_failed = False
         self._batches: dict[BatchKey, StagedBatch] = {}
-        self._seen: dict[TreePath, tuple[bytes, Observation]] = {}
 
     @classmethod
     def open(cls, name: str, root: Path, state_dir: Path, options: TreeOptions, node_name: str) -> TreeStore:
@@ -189,46 +175,30 @@ class TreeStore:
         """What stands at a path now, and whether it is ignored. In any thread, whatever the tree's own is at."""
         return look_at(self._guard.root, self._ignore, self.options.devices, path, self._mounts.view)
 
-    def look_at(self, paths: Iterable[TreePath]) -> tuple[list[Observation], bool]:
-        """As `scan`, but of new directories only the first portion, and whether there is more: `look_on` tells it."""
-        paths = set(paths)
-        if self._look is not None:
-            return self.scan(paths), False
-        with self._trusted() as beneath:
-            patterns_changed = self._ignore.refresh(beneath)
-            if patterns_changed:
-                self.ignored.changed()
-            else:
-                look = LookAt(beneath, self._index, self._ignore, self.options.devices, paths)
-                found, more = look.portion(beneath)
-                self._note_troubles(paths, found)
-                self._look = look if more else None
-                return self._noted(found, beneath), more
-        return self.scan(None), False
+    @property
+    def unsettled(self) -> set[TreePath]:
+        """What changed while it was looked at: to be scanned again soon."""
+        return self._looking.unsettled
 
-    def _note_troubles(self, paths: set[TreePath], found: Findings) -> None:
-        self.unsettled = (self.unsettled - paths) | found.unsettled
-        kept = {path: why for path, why in self.unreadable.items() if path not in paths}
-        self.unreadable = kept | found.unreadable
+    @property
+    def unreadable(self) -> dict[TreePath, str]:
+        """What could not be looked at, and why: trying again soon is no use, each scan of the whole tree tries."""
+        return self._looking.unreadable
+
+    @property
+    def carried(self) -> list[str]:
+        """Namespaces of extended attributes that are neither set nor missed here, since the file system lacks them."""
+        return self._looking.carried
 
     def scan(self, paths: Iterable[TreePath] | None) -> list[Observation]:
         """Look at these paths (None: all); what differs from the index, parents first, and durable."""
         with self._trusted() as beneath:
-            if self._ignore.refresh(beneath):
-                paths = None
-                self.ignored.changed()
-            scanner = Scanner(beneath, self._index, self._ignore, self.options.devices)
-            if paths is None:
-                found = scanner.whole()
-                self._tell_carried(beneath)
-                self.unsettled, self.unreadable = found.unsettled, found.unreadable
-                self._versions.recount()
-                self._versions.thin(beneath, time.time_ns())
-            else:
-                paths = set(paths)
-                found = scanner.some(paths)
-                self._note_troubles(paths, found)
-            return self._noted(found, beneath)
+            return self._looking.scan(beneath, paths)
+
+    def look_at(self, paths: Iterable[TreePath]) -> tuple[list[Observation], bool]:
+        """As `scan`, but of new directories only the first portion, and whether there is more: `look_on` tells it."""
+        with self._trusted() as beneath:
+            return self._looking.at(beneath, paths)
 
     def look_on(self, anew: bool) -> tuple[list[Observation], bool]:
         """Look at all of the tree: a portion at a time (``anew``: the first) where nothing is known of it yet.
@@ -236,41 +206,11 @@ class TreeStore:
         Not ``anew``: go on with what was begun, by `look_at` too. What was found, parents first and durable, and if
         there is more; each portion is to be persisted first.
         """
-        with self._index_errors():
-            if anew:
-                self._look = None
-                self._fresh = not self._index.populated()
-        if self._look is None and not (anew and self._fresh):
-            return self.scan(None), False
+        if anew:
+            with self._index_errors():
+                self._looking.begin()
         with self._trusted() as beneath:
-            if self._look is None:
-                self._ignore.refresh(beneath)
-                self.unsettled, self.unreadable = set(), {}
-                self._look = FirstLook(beneath, self._index, self._ignore, self.options.devices)
-            look, self._look = self._look, None  # should it fail, it is at its end
-            found, more = look.portion(beneath)
-            self.unsettled |= found.unsettled
-            self.unreadable |= found.unreadable
-            if more:
-                self._look = look
-            else:
-                self._tell_carried(beneath)
-            return self._noted(found, beneath), more
-
-    def _noted(self, found: Findings, beneath: Beneath) -> list[Observation]:
-        """What was found, durable, with the signatures at hand for the entries that are made of it."""
-        if any(seen.deleted for seen in found.observations):
-            self._guard.check()  # what vanished with its disk was not deleted
-        self.unreadable = {path: why for path, why in self.unreadable.items() if path not in self._shut}
-        self._shut = dict(self._mounts.troubles)
-        self.unreadable |= self._shut
-        make_durable(found.observations, beneath)
-        self._seen.update(found.signatures)
-        self._index.set_signatures(found.refreshed)
-        return found.observations
-
-    def _tell_carried(self, beneath: Beneath) -> None:
-        self.carried = sorted({one for system in beneath.systems for one in system.xattrs.lacking})
+            return self._looking.on(beneath, anew)
 
     def persist(self, entries: Iterable[Entry], counter: int) -> None:
         """Write entries and the counter to the index, durably, with the signatures that the last scan saw."""
@@ -279,7 +219,7 @@ class TreeStore:
             rows = self._index.rows(written)
             records = []
             for path, entry in written.items():
-                sig, seen = self._seen.pop(path, (b"", None))
+                sig, seen = self._looking.seen.pop(path, (b"", None))
                 row = rows.get(path)
                 if seen is None or not (entry.same_state(seen) or (entry.deleted and seen.deleted)):
                     sig = row.signature if row is not None and row.alive and row.entry().same_state(entry) else b""
@@ -332,7 +272,7 @@ class TreeStore:
             self._note_change()
             self._index.set_signatures(applier.refreshed.items())
             for entry, _ in records:
-                self._seen.pop(entry.path, None)
+                self._looking.seen.pop(entry.path, None)
             if last:
                 self._batches.pop(key).close()
             self._leftovers.forget(beneath, (entry.path for entry, _ in records))
@@ -364,7 +304,7 @@ class TreeStore:
     def read_chunks(self, wanted: Iterable[tuple[int, TreePath, int, int, bytes]]) -> list[tuple[int, bytes | None]]:
         """Read chunks (number, path, offset, length, hash) of the tree's files; None where they are no longer there."""
         with self._trusted() as beneath:
-            return read_chunks(beneath, wanted, self._note_unreadable)
+            return read_chunks(beneath, wanted, self._looking.cannot_read)
 
     def close(self) -> None:
         """Let go of everything. Batches that have not ended stay in the journal, and on disk, for the next start."""
@@ -415,12 +355,6 @@ class TreeStore:
         else:
             self._index.close_journal(None)
         self._leftovers.recover(beneath)
-
-    def _note_unreadable(self, path: TreePath, error: OSError) -> None:
-        """A file is there and its content is not to be had: each scan of it tries to read all of it, until it can."""
-        if error.errno not in (*PASSING, errno.EXDEV):
-            self.unreadable[path] = error.strerror or str(error)
-            self._index.set_signatures([(path, b"")])
 
     @contextmanager
     def _trusted(self) -> Iterator[Beneath]:
