@@ -7,7 +7,6 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum, auto
 
 from l2sync.modtree import ROOT, Entry, Kind, Order, Target, TreePath, name, parent, split_path
 
@@ -16,18 +15,17 @@ from .chunker import READ
 from .ignore import Ignore
 from .index import Index, Row
 from .job import Job
-from .linking import LinkPlan, inode
+from .judging import Judge, Verdict
+from .linking import LinkPlan
 from .look import (
     SPECIAL,
     kind_of,
-    same_attributes,
     set_attributes,
     set_open_attributes,
     signature,
-    without_ctime,
 )
 from .placing import Keep, Raced, put, put_if_free, take
-from .sources import Sources, is_already
+from .sources import Sources
 from .staging import StagedBatch
 from .versions import Keeping
 from .written import WrittenDirectories
@@ -43,14 +41,6 @@ class CommitResult:
     applied: list[Entry] = field(default_factory=list)
     changed: list[TreePath] = field(default_factory=list)
     failed: dict[TreePath, str] = field(default_factory=dict)
-
-
-class _Verdict(Enum):
-    FREE = auto()
-    """What stands there is what the index knows: it may be replaced."""
-    DONE = auto()
-    """What shall stand there does already."""
-    CHANGED = auto()
 
 
 class Applier:
@@ -75,8 +65,6 @@ class Applier:
         self._note = note
         self._directories = Directories(beneath)
         self._jobs: dict[TreePath, Job] = {}
-        self._links = LinkPlan(self._jobs, index, batch, self._directories)
-        self._sources = Sources(batch, index, self._directories, self._jobs, self._links)
         self._parents: dict[TreePath, Row] = {}
         self._written = WrittenDirectories(beneath, self._directories, self._parents, note)
         self._result = CommitResult()
@@ -84,6 +72,13 @@ class Applier:
         self._ended: list[Job] = []
         self.refreshed: dict[TreePath, bytes] = {}
         """New signatures of files that were left as they are."""
+        self._plan()
+
+    def _plan(self) -> None:
+        """Make ready for the jobs that there are."""
+        self._links = LinkPlan(self._jobs, self._index, self._batch, self._directories)
+        self._sources = Sources(self._batch, self._index, self._directories, self._jobs, self._links)
+        self._judge = Judge(self._beneath, self._directories, self._links, self._sources, self._ignore, self._special)
 
     @property
     def known(self) -> Mapping[TreePath, Row]:
@@ -94,8 +89,7 @@ class Applier:
         """Do it all; the result, and the entries with their signatures for the index."""
         with self._directories:
             self._take(targets)
-            self._links = LinkPlan(self._jobs, self._index, self._batch, self._directories)
-            self._sources = Sources(self._batch, self._index, self._directories, self._jobs, self._links)
+            self._plan()
             self._judge_directories()
             standing = [job for job in self._sorted() if job.entry.kind not in (Kind.DIR, Kind.TOMBSTONE)]
             placed = [job for job in standing if not self._links.follows(job)]
@@ -152,17 +146,17 @@ class Applier:
         """Directories are judged first: what happens in them changes how they look."""
         for job in self._sorted():
             if job.entry.kind is Kind.DIR or (job.before is not None and job.before.kind is Kind.DIR):
-                self._attempt(job, self._judge)
+                self._attempt(job, self._may)
 
-    def _judge(self, job: Job) -> bool:
+    def _may(self, job: Job) -> bool:
         """Whether the job may go on. Raises OSError."""
-        verdict = self._verdict(job)
-        if verdict is _Verdict.CHANGED:
-            if self._unseen(job):
+        verdict = self._judge.verdict(job)
+        if verdict is Verdict.CHANGED:
+            if self._judge.unseen(job):
                 self._fail(job, "something that is not kept in sync stands there")
                 return False
             self._result.changed.append(job.path)
-        elif verdict is _Verdict.DONE and job.entry.kind is not Kind.DIR:
+        elif verdict is Verdict.DONE and job.entry.kind is not Kind.DIR:
             if self._links.follows(job) and not self._links.joined(job):
                 return True  # what shall stand there does, as a file of its own
             self._written.beyond = True
@@ -171,33 +165,6 @@ class Applier:
             return True
         self._jobs.pop(job.path, None)
         return False
-
-    def _unseen(self, job: Job) -> bool:
-        """Whether a scan would not report what stands there."""
-        if job.status is None or job.path == ROOT:
-            return False
-        kind = kind_of(job.status, self._special)
-        return kind is None or self._ignore(job.path, kind is Kind.DIR) or self._ignore.any_above(job.path)
-
-    def _verdict(self, job: Job) -> _Verdict:
-        status = job.status = self._directories.stat(job.path)
-        row, entry = job.row, job.entry
-        if status is None:
-            if entry.deleted:
-                return _Verdict.DONE
-            return _Verdict.CHANGED if job.before is not None else _Verdict.FREE
-        if row is not None and job.before is not None:
-            sig = signature(status)
-            if sig == row.signature:
-                return _Verdict.FREE
-            ours = job.path in self._sources.linked or inode(status) in self._links.moved
-            if ours and without_ctime(sig) == without_ctime(row.signature):
-                return _Verdict.FREE
-        if not entry.deleted and is_already(entry, status, self._directories):
-            return _Verdict.DONE
-        if job.before is not None and is_already(job.before, status, self._directories):
-            return _Verdict.FREE
-        return _Verdict.CHANGED
 
     def _supply(self, job: Job) -> None:
         if job.keeps_content:
@@ -212,7 +179,7 @@ class Applier:
             self._written.beyond |= job.before is None
             return
         directory = self._written.enter(parent(job.path))
-        if job.status is not None and not self._judge(job):
+        if job.status is not None and not self._may(job):
             return
         job.staged = self._batch.fresh_name()
         area = self._batch.at(job.path)
@@ -222,7 +189,7 @@ class Applier:
 
     def _place(self, job: Job) -> None:
         was_directory = job.before is not None and job.before.kind is Kind.DIR
-        if not was_directory and not self._judge(job):
+        if not was_directory and not self._may(job):
             return
         directory = self._written.enter(parent(job.path))
         if job.staged is None:
@@ -295,7 +262,7 @@ class Applier:
 
     def _remove(self, job: Job) -> None:
         was_directory = job.before is not None and job.before.kind is Kind.DIR
-        if not was_directory and not self._judge(job):
+        if not was_directory and not self._may(job):
             return
         directory = self._written.enter(parent(job.path))
         if not was_directory:
@@ -356,7 +323,7 @@ class Applier:
         sig = b""
         if not job.entry.deleted:
             status = self._directories.stat(job.path)
-            if status is not None and self._is_so(job, status):
+            if status is not None and self._judge.is_so(job, status):
                 sig = signature(status)
         self._result.applied.append(job.entry)
         self._records.append((job.entry, sig))
@@ -365,12 +332,6 @@ class Applier:
         """Links that came or went show in the ctime of names that stay: no reason to read them again."""
         self.refreshed = self._links.refreshed(job.path for job in self._ended)
         self._records = [(entry, self.refreshed.pop(entry.path, sig)) for entry, sig in self._records]
-
-    def _is_so(self, job: Job, status: os.stat_result) -> bool:
-        """Whether it looks as it shall, and what was given only attributes was not saved anew since it was judged."""
-        if not same_attributes(job.entry, status, self._beneath.system(job.path).times):
-            return False
-        return job.staged is not None or job.status is None or job.status.st_ino == status.st_ino
 
     def _part(self) -> None:
         """A file that stayed after all, though its inode was lent to another name: the other gets one of its own."""
