@@ -356,7 +356,7 @@ class Node:
         if header.dst != NOID or report.origin == self.cluster.source_id:
             self.offering.repair(peer.id, report, now)
         else:
-            self.receiving.overhear(report, now)
+            self.receiving.reception.overhear(report, now)
 
     # --- events -----------------------------------------------------------------------------------
 

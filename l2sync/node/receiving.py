@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from blake3 import blake3
 
-from l2sync.cluster import Way
-from l2sync.frames import Done, Entries, Kind, Repair, Stage, Want
+from l2sync.frames import Done, Entries, Kind, Stage, Want
 from l2sync.modtree import Entry, Order, TreePath, pack_entry
-from l2sync.transfer import Cadence, Symbol
+from l2sync.transfer import Symbol
 
 from .api import BatchKey, Commit, Committed, Discard, Persist, Prepare, Prepared, RenewReplica, Rescan, Store, Stored
 from .context import Context
 from .incoming import Incoming
 from .plan import is_news, make_plan
+from .reception import Reception
 from .rounds import Rounds
 from .tree import SharedTree
 from .turns import Turns
@@ -25,15 +24,12 @@ _FAILED_TOLD = 50
 _MOST_BACKLOG = 4
 """Times the backlog above which no progress is told: what still comes then is not taken."""
 _STORED_AT_ONCE = 2 << 20
-_WANT_AGAIN = 1_000_000_000
 _NO_BASE = "it was told as a change of what is not known here, and will be told in full"
 _COMPLETE = 3_000_000
 """ns within which a small batch whose data comes unasked is complete; if it is not, the disk is asked what it has."""
 _ALIVE = 10_000_000_000
 """ns after which the origin hears of a batch that the disk is still at: longer than it waits for anyone before it
 commits, shorter than it keeps what latecomers need."""
-_COMING = 8_000_000
-"""ns in which the origin of a small batch, which sends its data unasked, has read and sent it."""
 
 
 class Receiving:
@@ -45,6 +41,7 @@ class Receiving:
         self.backlog = 0
         self._now = 0
         self.turns = Turns(self.batches)
+        self.reception = Reception(context, self.batches)
         self._own: dict[BatchKey, set[TreePath]] = {}
         self._touched: dict[BatchKey, int] = {}
 
@@ -79,7 +76,7 @@ class Receiving:
         if batch.baseless:
             # The comparison of trees brings it, told in full.
             self.ctx.counters["batches_without_base"] += 1
-            batch.tabulate(self._cadence(batch))
+            batch.tabulate(self.reception.cadence(batch))
             batch.prepared((), dict.fromkeys(batch.baseless, _NO_BASE))
             return self._staged(batch, now)
         known = shared.twin is not None or self._check_rollback(shared, batch.entries, now)
@@ -90,7 +87,7 @@ class Receiving:
                 if self._news(shared, entry)
                 and not self._held_back(shared, entry, now)
             )
-        batch.tabulate(self._cadence(batch), self.ctx.settings.push_bytes)
+        batch.tabulate(self.reception.cadence(batch), self.ctx.settings.push_bytes)
         if batch.relevant:
             batch.hand_at = now + _COMPLETE
             if not batch.little:
@@ -180,20 +177,7 @@ class Receiving:
             self._staged(batch, now)
             self._queue_commit(batch, now)
         else:
-            # Little that is new comes by itself: to ask for it would have all receivers wake the origin for nothing.
-            small = not batch.asked and batch.lacking <= self.ctx.settings.push_bytes
-            batch.ask_at = now + (_COMING if small else 0) + batch.patience
-            if batch.ask_at <= now:
-                self.want(batch)
-
-    def want(self, batch: Incoming) -> None:
-        """Tell the origin which chunks are lacking."""
-        assert batch.assembler is not None
-        batch.asked = True
-        batch.wanted_at = self._now
-        batch.want_again = min(max(2 * batch.want_again, _WANT_AGAIN), self.ctx.settings.stage_timeout)
-        ranges = tuple(batch.assembler.missing_ranges())[:8000]
-        self.ctx.cluster.send(Kind.WANT, Want(batch.number, ranges).pack(), self._now, batch.peer)
+            self.reception.begin(batch, now)
 
     def stored(self, event: Stored) -> None:
         """Bytes have left memory."""
@@ -373,10 +357,11 @@ class Receiving:
             if batch.assembler is not None and not batch.staged:
                 if batch.relevant and not batch.handed and now >= batch.hand_at:
                     self._hand(batch)
-                self._report_reception(batch, now)
+                if self.backlog <= self.ctx.settings.store_backlog:
+                    self.reception.report(batch, now)
                 # The origin may have closed a generation that did not reach us: ask by chunk, not by symbol.
-                if batch.ready and now >= self._want_due(batch):
-                    self.want(batch)
+                if batch.ready and now >= self.reception.want_due(batch):
+                    self.reception.want(batch, now)
             if batch.preparing:
                 self._touched[batch.key] = now
                 if now >= batch.alive_at:
@@ -400,39 +385,6 @@ class Receiving:
                 for batch in theirs:
                     self._drop(batch)
 
-    def _want_due(self, batch: Incoming) -> int:
-        assert batch.assembler is not None
-        if not batch.asked:
-            return max(batch.ask_at, batch.assembler.last_data + _COMING + batch.patience)
-        return max(batch.wanted_at, batch.assembler.last_data) + max(batch.want_again, _WANT_AGAIN)
-
-    def _report_reception(self, batch: Incoming, now: int) -> None:
-        assert batch.assembler is not None
-        if self.backlog > self.ctx.settings.store_backlog:
-            return
-        report = batch.assembler.report(now)
-        if report is None:
-            return
-        if report.lacks and batch.assembler.for_all(now) and self.ctx.cluster.hub.way is not Way.CHAIN:
-            self.ctx.cluster.send_now(Kind.REPAIR, replace(report, origin=batch.peer).pack())
-        else:
-            self.ctx.cluster.send_now(Kind.REPAIR, report.pack(), batch.peer)
-
-    def overhear(self, report: Repair, now: int) -> None:
-        """Another receiver has told all what it lacks."""
-        origin = self.ctx.cluster.peers.get(report.origin)
-        batch = self.batches.get((origin.session, report.batch)) if origin is not None else None
-        if batch is not None and batch.assembler is not None and not batch.staged:
-            before = batch.assembler.suppressed
-            batch.assembler.overhear(report, now)
-            self.ctx.counters["reports_suppressed"] += batch.assembler.suppressed - before
-
-    def _cadence(self, batch: Incoming) -> Cadence:
-        """How this node reports on a batch: by how many others do, and by the greatest round trip."""
-        sharing = [peer for peer, _ in self.ctx.sharing(batch.shared)]
-        greatest = max((peer.rtt_ns or 0 for peer in sharing), default=0)
-        return Cadence(len(sharing), greatest, self.ctx.rng)
-
     def next_deadline(self) -> int | None:
         """When the next report is due."""
         due: int | None = None
@@ -441,7 +393,7 @@ class Receiving:
         for batch in self.batches.values():
             if batch.assembler is not None and not batch.staged:
                 report = batch.assembler.next_deadline()
-                want = self._want_due(batch) if batch.ready else None
+                want = self.reception.want_due(batch) if batch.ready else None
                 hand = batch.hand_at if batch.relevant and not batch.handed else None
                 alive = batch.alive_at if batch.preparing else None
                 due = min((at for at in (due, report, want, hand, alive) if at is not None), default=None)
