@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
 
-def covers(above: bytes, path: bytes) -> bool:
-    """Whether a claim to ``above`` is one to ``path``: the same path, or a directory over it; ``b""`` is the root."""
-    return not above or above == path or (path.startswith(above) and path[len(above)] == 0x2F)
+def _within(path: bytes, claimed: Container[bytes]) -> bool:
+    """Whether a path or a directory over it (``b""``: the root) is claimed; in as many steps as it has parts."""
+    while path not in claimed:
+        if not path:
+            return False
+        path = path.rpartition(b"/")[0]
+    return True
 
 
 @dataclass(slots=True)
@@ -51,7 +55,8 @@ class Claim:
         """Whether both want some path."""
         if self.tree != other.tree:
             return False
-        return any(covers(a, b) or covers(b, a) for a in self.paths for b in other.paths)
+        ours, theirs = set(self.paths), set(other.paths)
+        return any(_within(path, theirs) for path in ours) or any(_within(path, ours) for path in theirs)
 
 
 class LockTable:

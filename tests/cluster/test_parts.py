@@ -98,6 +98,39 @@ def test_a_directory_covers_what_is_below_it_and_the_earlier_claim_goes_first() 
 PATHS = st.sampled_from([b"a", b"a/b", b"c", b""])
 
 
+def covers(above: bytes, path: bytes) -> bool:
+    return not above or above == path or path.startswith(above + b"/")
+
+
+SETS = st.lists(st.sampled_from([b"", b"a", b"ab", b"a/b", b"a/b/c", b"a/bc", b"b", b"c/a"]), max_size=4)
+
+
+@given(SETS, SETS)
+def test_claims_overlap_where_a_path_of_one_is_or_holds_one_of_the_other(ours: list[bytes], theirs: list[bytes]) -> None:
+    one, other = claim(1, 1, *ours), claim(2, 2, *theirs)
+    naive = any(covers(a, b) or covers(b, a) for a in ours for b in theirs)
+    assert one.overlaps(other) is other.overlaps(one) is naive
+
+
+class Counted(bytes):
+    """A path that counts how often it is compared."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return bytes(self) == other
+
+    __hash__ = bytes.__hash__
+
+
+def test_large_claims_are_compared_in_a_few_steps_a_path() -> None:
+    one = claim(1, 1, *(Counted(b"a/%d" % number) for number in range(200)))
+    other = claim(2, 2, *(Counted(b"b/%d" % number) for number in range(200)))
+    Counted.compared = 0
+    assert not one.overlaps(other) and Counted.compared < 2000
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4), PATHS), max_size=9))
 def test_of_any_claims_some_can_go_on_so_nobody_waits_for_ever(wanted: list[tuple[int, int, bytes]]) -> None:
     table = LockTable()
