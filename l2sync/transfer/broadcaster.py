@@ -57,6 +57,8 @@ class Broadcaster:
         self.batch, self.table, self.room = batch, table, room
         self._compress = compress
         self._wanted: OrderedDict[int, None] = OrderedDict()
+        self._unasked: dict[int, None] = {}
+        """Those of them that were not read yet, nor asked for."""
         self._asked: set[int] = set()
         self._asked_bytes = 0
         self._supplied: dict[int, bytes] = {}
@@ -86,14 +88,19 @@ class Broadcaster:
         for first, last in ranges:
             for index in range(first, min(last, len(self.table) - 1) + 1):
                 if index not in self._in_open or index in self._torn:
-                    self._wanted[index] = None
+                    self._add(index)
         # Who asks for what was sent has got nothing of it: one symbol more, and all can tell what they lack.
         self._probe_after = _PROBE_FIRST if self.unsent or len(self._wanted) > before else _GATHER
 
     def push(self, indexes: Iterable[int]) -> None:
         """Send chunks before anyone asks."""
         for index in indexes:
+            self._add(index)
+
+    def _add(self, index: int) -> None:
+        if index not in self._wanted:
             self._wanted[index] = None
+            self._unasked[index] = None
 
     def forget(self, peer: int) -> None:
         """A receiver needs nothing more, or is given up."""
@@ -124,13 +131,14 @@ class Broadcaster:
         found: list[int] = []
         if self._asked_bytes > limit - limit // 8:
             return found
-        for index in self._wanted:
+        for index in self._unasked:
             if self._asked_bytes >= limit:
                 break
-            if index not in self._asked:
-                self._asked.add(index)
-                self._asked_bytes += self.table.chunks[index].length
-                found.append(index)
+            self._asked.add(index)
+            self._asked_bytes += self.table.chunks[index].length
+            found.append(index)
+        for index in found:
+            del self._unasked[index]
         return found
 
     def supply(self, index: int, data: bytes | None) -> None:
@@ -149,6 +157,7 @@ class Broadcaster:
 
     def _drop(self, index: int) -> None:
         self._wanted.pop(index, None)
+        self._unasked.pop(index, None)
         self._supplied.pop(index, None)
         if index in self._asked:
             self._asked.discard(index)

@@ -153,6 +153,24 @@ def test_a_chunk_that_cannot_be_read_is_told() -> None:
     assert origin.gone() == [0] and origin.next_frames(0, 10_000, 0) == []
 
 
+def test_a_chunk_is_read_once_for_each_time_that_it_goes_out() -> None:
+    table, data = batch(*(bytes([number]) * 1000 for number in range(40)))
+    origin = Broadcaster(1, table, ROOM)
+    origin.want(5, [(0, 39)], 0)
+    origin.want(6, [(0, 39)], 0)
+    first = origin.needed(8000)
+    assert first == list(range(8)) and origin.needed(8000) == []
+    for index in first:
+        origin.supply(index, data[index])
+    while origin.sendable():
+        origin.next_frames(0, 10_000, 0)
+    assert origin.needed(1 << 20) == list(range(8, 40)) and origin.needed(1 << 20) == []
+    for peer in (5, 6):
+        origin.repair(peer, Repair(1, 1 << 30, 8, ()), 1)
+    origin.want(7, [(0, 3)], 2)
+    assert origin.needed(1 << 20) == [0, 1, 2, 3], "what all had is read anew for who comes later"
+
+
 class Bottleneck:
     """Receivers behind a queue of so many bytes that drains at a rate; reports each 25 ms."""
 
