@@ -55,13 +55,23 @@ class LookAt(Look):
     """At some paths, of which some may be directories that nothing is known of."""
 
     def __init__(
-        self, beneath: Beneath, index: Index, ignore: Ignore, special: bool, paths: Iterable[TreePath]
+        self,
+        beneath: Beneath,
+        index: Index,
+        ignore: Ignore,
+        special: bool,
+        paths: Iterable[TreePath],
+        known_inside: Container[TreePath] = (),
     ) -> None:
+        """``known_inside``: directories of which only the attributes are to be looked at."""
         super().__init__(beneath, index, ignore, special)
         self._paths = frozenset(paths)
+        self._known_inside = known_inside
 
     def _begin(self, beneath: Beneath) -> _Portions:
-        return _Some(beneath, self._index, self._ignore, self._special).run(self._paths)
+        some = _Some(beneath, self._index, self._ignore, self._special)
+        some.known_inside, self._known_inside = self._known_inside, ()
+        return some.run(self._paths)
 
 
 class _Portioned(Scanner):
@@ -92,6 +102,8 @@ class _Some(_Portioned):
         super().__init__(beneath, index, ignore, special)
         self._later: dict[TreePath, None] = {}
         """Directories that are new, to be walked when all else was looked at."""
+        self.known_inside: Container[TreePath] = ()
+        """Directories in which all is known to be as the index says."""
 
     def run(self, paths: Iterable[TreePath]) -> _Portions:
         with Directories(self._beneath) as directories:
@@ -111,7 +123,8 @@ class _Some(_Portioned):
 
     def _look_into(self, path: TreePath, was_there: bool) -> None:
         if was_there:
-            super()._look_into(path, was_there)
+            if path not in self.known_inside:
+                super()._look_into(path, was_there)
         else:
             self._later[path] = None
 

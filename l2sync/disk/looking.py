@@ -15,6 +15,7 @@ from .guard import Guard
 from .ignore import Ignore, IgnoredDirectories
 from .index import Index
 from .mounts import Mounts
+from .placed import Placed
 from .scanner import PASSING, Findings, Scanner
 from .versions import Versions
 
@@ -35,6 +36,8 @@ class Looking:
         """Which directories are not looked at."""
         self.seen: dict[TreePath, tuple[bytes, Observation]] = {}
         """Signatures for the entries that are made of what was found."""
+        self.placed = Placed()
+        """What commits have put in place."""
         self._index = index
         self._guard = guard
         self._mounts = mounts
@@ -52,6 +55,7 @@ class Looking:
         if self._ignore.refresh(beneath):
             paths = None
             self.ignored.changed()
+        self.placed.clear()
         scanner = Scanner(beneath, self._index, self._ignore, self._devices)
         if paths is None:
             found = scanner.whole()
@@ -73,8 +77,11 @@ class Looking:
         if self._ignore.refresh(beneath):
             self.ignored.changed()
             return self.scan(beneath, None), False
-        look = LookAt(beneath, self._index, self._ignore, self._devices, paths)
-        found, more = look.portion(beneath)
+        known = self.placed.unchanged(paths, beneath)
+        wanted = (paths | known.inside) - known.paths
+        self.placed.looked_at(wanted - known.inside)
+        look = LookAt(beneath, self._index, self._ignore, self._devices, wanted, known.inside)
+        found, more = look.portion(beneath) if wanted else (Findings(), False)
         self._note_troubles(paths, found)
         self._look = look if more else None
         return self._noted(found, beneath), more
@@ -92,6 +99,7 @@ class Looking:
             self._ignore.refresh(beneath)
             self.unsettled, self.unreadable = set(), {}
             self._look = FirstLook(beneath, self._index, self._ignore, self._devices)
+        self.placed.clear()
         look, self._look = self._look, None  # should it fail, it is at its end
         found, more = look.portion(beneath)
         self.unsettled |= found.unsettled

@@ -269,6 +269,7 @@ class TreeStore:
                 result, records = applier.run(targets)
             closed = _label(key) if last else None
             self._index.put(records, batch=closed, known=applier.known, noted=batch.journaled)
+            self._looking.placed.note(records, applier.known)
             self._note_change()
             self._index.set_signatures(applier.refreshed.items())
             for entry, _ in records:

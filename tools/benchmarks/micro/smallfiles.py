@@ -110,7 +110,7 @@ def main() -> None:
         for number, at in enumerate(range(0, len(told), _BATCH), 1):
             take(clock, (7, number), told[at : at + _BATCH], origin, store, tree)
         touched = clock("hear of it", lambda: watcher.read().paths)
-        clock("look at it", lambda: store.scan(touched))
+        clock("look at it", lambda: store.look_at(touched))
         for closing in (origin, store, watcher):
             closing.close()
         for step, spent in clock.spent.items():
