@@ -106,7 +106,7 @@ SETS = st.lists(st.sampled_from([b"", b"a", b"ab", b"a/b", b"a/b/c", b"a/bc", b"
 
 
 @given(SETS, SETS)
-def test_claims_overlap_where_a_path_of_one_is_or_holds_one_of_the_other(ours: list[bytes], theirs: list[bytes]) -> None:
+def test_claims_overlap_where_one_covers_a_path_of_the_other(ours: list[bytes], theirs: list[bytes]) -> None:
     one, other = claim(1, 1, *ours), claim(2, 2, *theirs)
     naive = any(covers(a, b) or covers(b, a) for a in ours for b in theirs)
     assert one.overlaps(other) is other.overlaps(one) is naive
