@@ -41,6 +41,10 @@ DiskRequest = (
 _LONGEST_COMMIT = 60_000_000_000
 _ECHO = 20_000_000
 """ns after a commit within which the kernel's reports of it have come."""
+_ECHO_OF_MANY = 100_000_000
+"""The same where they are let gather."""
+_MANY = 64
+"""Paths of a commit whose reports would come in many portions."""
 
 
 class Look(NamedTuple):
@@ -58,6 +62,10 @@ class _Placing:
 
     paths: set[TreePath]
     until: int
+
+    @property
+    def many(self) -> bool:
+        return len(self.paths) > _MANY
 
 
 def _unheard(result: int | Exception) -> None:
@@ -227,6 +235,12 @@ class Desk:
         self._end_placing()
         return {path for one in self._placing for path in one.paths.intersection(paths)}
 
+    @property
+    def placing_many(self) -> bool:
+        """Whether a commit of ours is touching a lot, or has just done so."""
+        self._end_placing()
+        return any(one.many for one in self._placing)
+
     def _end_placing(self) -> None:
         now = self._clock()
         self._placing = [one for one in self._placing if one.until >= now]
@@ -262,7 +276,7 @@ class Desk:
         placing = self._note_placing(effect.targets)
 
         def succeed(result: CommitResult) -> api.DiskEvent:
-            placing.until = self._clock() + _ECHO
+            placing.until = self._clock() + (_ECHO_OF_MANY if placing.many else _ECHO)
             applied, changed = tuple(result.applied), tuple(result.changed)
             return api.Committed(self.name, effect.key, applied, changed, dict(result.failed))
 

@@ -25,6 +25,8 @@ _CLOSING = 10_000_000
 """ns that a file which is being written is given to be closed, where nothing else is to be waited for."""
 _REST_S = 0.01
 """For how long nothing is listened to while a small batch is put in place: several reports would come, one by one."""
+_GATHER_S = 0.05
+"""For how long reports gather while a large batch is put in place, of which there are thousands."""
 _ECHO = 100_000_000
 """ns by which a look at what the agent itself has just put there is put off: it will find nothing new."""
 
@@ -143,8 +145,8 @@ class TreeWatch:
             try:
                 with trio.CancelScope() as self._ear:
                     await trio.lowlevel.wait_readable(watcher.fileno())
-                if self._ear.cancelled_caught:
-                    await trio.sleep(_REST_S)
+                if self._ear.cancelled_caught or self.desk.placing_many:
+                    await trio.sleep(_GATHER_S if self.desk.placing_many else _REST_S)
                 await self._drain()
                 if self.watcher is watcher and watcher.outgrown:
                     await self._begin()

@@ -13,7 +13,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from l2sync.agent import watching
+from l2sync.agent import desk, watching
 from l2sync.agent.desk import Desk
 from l2sync.agent.watching import TreeWatch
 from l2sync.agent.worker import Worker
@@ -217,6 +217,32 @@ async def test_while_a_small_batch_is_put_in_place_nothing_is_listened_to_for_a_
         (t.root / "user's").write_text("x")
         await until(lambda: b"user's" in t.seen)
         assert trio.current_time() - start >= 0.3
+
+
+async def test_what_is_reported_while_a_large_batch_is_put_in_place_is_taken_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(watching, "_GATHER_S", 0.3)
+    monkeypatch.setattr(desk, "_ECHO_OF_MANY", 60_000 * MS)
+    drained = list[float]()
+    drain = TreeWatch._drain
+
+    async def count(watch: TreeWatch) -> None:
+        drained.append(trio.current_time())
+        await drain(watch)
+
+    async with tree(tmp_path) as t:
+        monkeypatch.setattr(TreeWatch, "_drain", count)
+        entries = [Observation(path=TreePath(b"d/%d" % n), kind=Kind.FILE) for n in range(100)]
+        targets = tuple(Target(to_entry(one, None, 1, n, "me"), None) for n, one in enumerate(entries, 1))
+        start = trio.current_time()
+        t.desk.carry_out(api.Commit("t", (1, 1), targets))
+        assert t.desk.placing_many
+        for name in ("one", "two", "three"):
+            (t.root / name).write_text("x")
+        await until(lambda: b"three" in t.seen)
+        first, *others = drained
+        assert first - start >= 0.3 and not others
 
 
 def _watching(watcher: Watcher) -> Watcher:
