@@ -63,6 +63,9 @@ ENTRY = Struct(
 """The declaration of a packed entry; `pack_entry` and `unpack_entry` are its faster twins."""
 
 
+_PACKED = "packed"
+_MOST_HELD = 1024
+"""Bytes that are kept beside an entry; of a large file, packing copies hashes: no time beside reading it."""
 _KINDS = {int(kind): kind for kind in Kind}
 
 
@@ -71,7 +74,19 @@ class MalformedEntry(ValueError):
 
 
 def pack_entry(entry: Entry) -> bytes:
-    """One entry as bytes. Raises MalformedEntry where a value does not fit its field."""
+    """One entry as bytes: packed once, though tree, journal, index and frames want it. Raises MalformedEntry where a
+    value does not fit its field.
+    """
+    beside = entry.__dict__
+    packed: bytes | None = beside.get(_PACKED)
+    if packed is None:
+        packed = _pack(entry)
+        if len(packed) <= _MOST_HELD:
+            beside[_PACKED] = packed
+    return packed
+
+
+def _pack(entry: Entry) -> bytes:
     author = entry.author.encode()
     seconds, ns = divmod(entry.mtime_ns, _SECOND)
     dots = entry.version.dots
@@ -163,6 +178,9 @@ def _unpack(data: bytes, offset: int) -> tuple[Entry, int]:
         dot=(replica, counter),
     )
     _check(entry)
+    # There is one way only to pack an entry: what is read could not have been packed otherwise.
+    if at - offset <= _MOST_HELD:
+        entry.__dict__[_PACKED] = bytes(data[offset:at])
     return entry, at
 
 

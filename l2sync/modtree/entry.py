@@ -106,8 +106,11 @@ class Observation(msgspec.Struct, frozen=True):
         )
 
 
-class Entry(Observation, frozen=True):
-    """An observation with its version: who wrote it last (``author``, ``dot``) and all that it has seen."""
+class Entry(Observation, frozen=True, dict=True):
+    """An observation with its version: who wrote it last (``author``, ``dot``) and all that it has seen.
+
+    Beside its fields it may hold itself as it is packed (see `codec`), which counts for nothing in a comparison.
+    """
 
     version: VersionVector = _NOTHING
     author: str = ""

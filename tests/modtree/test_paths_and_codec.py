@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from random import Random
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from l2sync.modtree import (
@@ -15,6 +17,7 @@ from l2sync.modtree import (
     InvalidPath,
     MalformedEntry,
     child_path,
+    codec,
     covers,
     join_path,
     name,
@@ -54,6 +57,34 @@ def test_a_path_comes_apart_into_its_directory_and_its_name_and_together_again(r
     above, child = split_path(path)
     assert (above, child) == (parent(path), name(path))
     assert child_path(above, child) == join_path(above, child) == path
+
+
+def test_an_entry_is_packed_once_and_what_is_read_is_not_packed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    packings: list[Entry] = []
+    pack = codec._pack
+    monkeypatch.setattr(codec, "_pack", lambda entry: packings.append(entry) or pack(entry))
+    made = written(file(b"a/b", b"data"))
+    packed = pack_entry(made)
+    read, _ = unpack_entry(b"??" + packed, 2)
+    assert pack_entry(made) == pack_entry(read) == packed and packings == [made]
+    assert read == made and hash(read) == hash(made), "what is held beside it counts for nothing"
+    other = replace(read, mode=0o600)
+    assert unpack_entry(pack_entry(other))[0] == other and packings == [made, other]
+
+
+def test_of_a_large_file_nothing_is_held_beside_its_entry() -> None:
+    large = replace(written(file(b"a")), size=100, chunks=pack_chunks([Chunk(bytes(32), 1)] * 100))
+    pack_entry(large)
+    assert not large.__dict__ and not unpack_entry(pack_entry(large))[0].__dict__
+
+
+@given(entries(), st.integers(0, 10_000), st.integers(0, 255))
+def test_what_can_be_read_can_be_packed_in_no_other_way(entry: Entry, at: int, byte: int) -> None:
+    packed = bytearray(pack_entry(entry))
+    packed[at % len(packed)] = byte
+    with contextlib.suppress(MalformedEntry):
+        read, end = unpack_entry(bytes(packed))
+        assert codec._pack(read) == packed[:end]
 
 
 @given(entries())
