@@ -107,10 +107,7 @@ class Cutter:
 
     def around_a_change(self, before: list[Chunk], length: int) -> bytes:
         """The records of a file that was cut like this before it became longer or shorter."""
-        with ThreadPoolExecutor(1) as pool:
-            ending = pool.submit(self._same, before[::-1], self._status.st_size, 0)
-            head, start = self._same(before, 0, self._status.st_size)
-            tail, behind = ending.result()
+        (head, start), (tail, behind) = self._ends(before)
         while tail and (behind < start or head + tail > len(before)):
             behind += before[-tail].length
             tail -= 1
@@ -124,6 +121,15 @@ class Cutter:
         kept = before[len(before) - tail :]
         between = self.by_content if behind - start >= _BY_CONTENT * length else self.equally
         return pack_chunks(before[:head]) + between(start, behind, length) + pack_chunks(kept)
+
+    def _ends(self, before: list[Chunk]) -> tuple[tuple[int, int], tuple[int, int]]:
+        """As `_same`, from the file's beginning and from its end; of a large file both at once."""
+        size = self._status.st_size
+        if size < 2 * _LEAST_PART:
+            return self._same(before, 0, size), self._same(before[::-1], size, 0)
+        with ThreadPoolExecutor(1) as pool:
+            ending = pool.submit(self._same, before[::-1], size, 0)
+            return self._same(before, 0, size), ending.result()
 
     def by_content(self, start: int, end: int, length: int) -> bytes:
         """The records of chunks of at most this length, cut where the content says, from an offset to another."""
