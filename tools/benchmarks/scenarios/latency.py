@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import statistics
 import time
@@ -74,20 +75,25 @@ def _summarise(result: Result, taken: list[float]) -> None:
 
 
 def _wait_for_content(watchers: dict[INotify, Path], path: str, content: bytes, deadline: float) -> None:
-    missing = dict(watchers)
-    while missing:
-        for watcher, tree in list(missing.items()):
-            target = tree / path
-            if target.exists() and target.read_bytes() == content:
-                del missing[watcher]
-        if not missing:
-            return
-        patience = deadline - time.monotonic()
-        if patience <= 0:
-            raise TimeoutError(f"{path} has not arrived at {len(missing)} receivers: {list(missing.values())[:3]}")
-        # The receivers' own events wake us: to poll would take the time that is measured.
-        for watcher in select.select(list(missing), [], [], min(patience, 0.5))[0]:
-            watcher.read(timeout=0)
+    # One tree after the other: who watches takes time from who is watched, and it ends when the last one has it.
+    for watcher, tree in watchers.items():
+        target = os.path.join(tree, path)
+        watcher.read(timeout=0)
+        while not _holds(target, content):
+            patience = deadline - time.monotonic()
+            if patience <= 0:
+                raise TimeoutError(f"{path} has not arrived in {tree}")
+            # The receivers' own events wake us: to poll would take the time that is measured.
+            if select.select([watcher], [], [], min(patience, 0.5))[0]:
+                watcher.read(timeout=0)
+
+
+def _holds(file: str, content: bytes) -> bool:
+    try:
+        with open(file, "rb") as opened:
+            return opened.read() == content
+    except FileNotFoundError:
+        return False
 
 
 def _space(sizes: Sizes, receivers: int) -> int:
