@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -15,9 +16,12 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
 from benchmarks import stream  # noqa: E402
+from benchmarks.measure import Sizes  # noqa: E402
 from benchmarks.meters import Metered  # noqa: E402
 from benchmarks.peers import PEERS  # noqa: E402
+from benchmarks.reserve import Reserve  # noqa: E402
 from benchmarks.scenarios import SCENARIOS  # noqa: E402
+from benchmarks.stage import Bench  # noqa: E402
 from benchmarks.trees import (  # noqa: E402
     Strictness,
     difference,
@@ -56,6 +60,28 @@ def test_waiting_names_what_has_not_arrived(tmp_path: Path) -> None:
     with pytest.raises(TimeoutError, match="part00"):
         wait_for(marks(tmp_path / "source"), [tmp_path / "target"], time.monotonic())
     wait_for(marks(tmp_path / "source"), [tmp_path / "source"], time.monotonic())
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a file system in memory")
+def test_memory_is_held_up_to_what_was_asked_for_and_let_go_at_once() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        reserve = Reserve(Path(folder), 3 << 20)
+        reserve.hold()
+        reserve.hold()
+        assert [path.stat().st_size for path in Path(folder).iterdir()] == [3 << 20]
+        reserve.free()
+        reserve.free()
+        assert list(Path(folder).iterdir()) == []
+
+
+def test_what_was_going_on_is_known_where_the_whole_is_ended(tmp_path: Path) -> None:
+    bench = Bench(Sizes(), tmp_path)
+    with pytest.raises(KeyboardInterrupt), bench.during("comparing"):
+        with pytest.raises(ValueError, match="full"), bench.during("writing"):
+            raise ValueError("full")
+        assert bench.step == "comparing"
+        raise KeyboardInterrupt
+    assert bench.step == "comparing"
 
 
 @needs_rsync

@@ -34,16 +34,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.install:
         return machine.install(options.peers, options.plot is not None or not options.scenarios)
     L2sync.command = options.command or _find_command()
-    signal.signal(signal.SIGTERM, _unwind)
-    signal.signal(signal.SIGHUP, _unwind)
     bench = _bench(options)
+
+    def unwind(number: int, frame: FrameType | None) -> None:
+        print(f"tools/bench: ended by signal {number} while {bench.step}", file=sys.stderr)
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, unwind)
+    signal.signal(signal.SIGHUP, unwind)
     try:
         return _table(bench, options) if options.table else _measure(bench, options)
     except LabError as error:
         print(f"tools/bench: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("tools/bench: interrupted", file=sys.stderr)
+        print(f"tools/bench: interrupted while {bench.step}", file=sys.stderr)
         return 130
     finally:
         _clear(bench)
@@ -141,10 +146,6 @@ def _clear(bench: Bench) -> None:
         shutil.rmtree(bench.workdir, ignore_errors=True)
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _unwind(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 def _find_command() -> Path:

@@ -75,6 +75,11 @@ class Result:
     conditions: Conditions = field(default_factory=Conditions)
 
     @property
+    def title(self) -> str:
+        """What was measured, in words."""
+        return f"{self.scenario} ({self.label}), {self.peer}" if self.label else f"{self.scenario}, {self.peer}"
+
+    @property
     def good(self) -> bool:
         """It did its work, and left equal trees."""
         return not self.failure and not self.differences

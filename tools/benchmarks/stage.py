@@ -16,6 +16,7 @@ from benchmarks.measure import Conditions, Result, Sizes
 from benchmarks.meters import sampling
 from benchmarks.peers import L2sync, Peer
 from benchmarks.peers.base import SENDER
+from benchmarks.reserve import Reserve, is_tmpfs
 from benchmarks.trees import Mark, difference, marks
 from l2sync.cli.lab import Host, Lab
 
@@ -39,6 +40,19 @@ class Bench:
     counts: tuple[int, ...] = (1, 2, 4, 8, 16)
     losses: tuple[float, ...] = (0.0, 0.05)
     report: Callable[[Result], None] = field(default=lambda result: None)
+    step: str = "starting"
+    """What is being done now: told where the whole is ended from outside."""
+
+    @contextmanager
+    def during(self, step: str) -> Iterator[None]:
+        """Name what is done in the block."""
+        before, self.step = self.step, step
+        try:
+            yield
+        except Exception:
+            self.step = before
+            raise
+        self.step = before
 
     def conditions(self, receivers: int | None = None, rate: float = 100.0, loss: float | None = None) -> Conditions:
         """What was asked for, and where nothing was, the scenario's own."""
@@ -89,6 +103,7 @@ class Stage:
     conditions: Conditions
     filled: str = ""
     broken: str = ""
+    reserve: Reserve | None = None
 
     @property
     def sizes(self) -> Sizes:
@@ -120,18 +135,25 @@ class Stage:
         cpu = {id(metered): metered.cpu() for metered in peer.metered}
         wire = self.traffic()
         wanted = marks(prepared, None, peer.strictness) if prepared is not None else []
+        if self.reserve is not None:
+            self.reserve.free()
         change()
         begin = result.began = time.monotonic()
         wanted = wanted or marks(peer.source, paths, peer.strictness)
         with sampling(peer.metered), _arriving(peer, wanted, begin, deadline, arrivals):
-            peer.transfer(wanted, deadline)
+            with self.bench.during(f"waiting for {result.title}"):
+                peer.transfer(wanted, deadline)
             result.seconds = time.monotonic() - begin
         result.sender_bytes, result.segment_bytes = self.sent_since(wire)
         if isinstance(peer, L2sync):
-            peer.flush(deadline - time.monotonic())
+            with self.bench.during(f"waiting for the agent's word on {result.title}"):
+                peer.flush(deadline - time.monotonic())
             result.figures["flushed_after"] = time.monotonic() - begin
         peer.conclude()
         self._bill(result, cpu, ended)
+        if self.reserve is not None:
+            with self.bench.during("filling memory"):
+                self.reserve.hold()
         self.judge(result)
 
     def traffic(self) -> list[int]:
@@ -143,28 +165,27 @@ class Stage:
         sent = [now - then for now, then in zip(self.traffic(), before, strict=True)]
         return sent[0], sum(sent)
 
-    def warm(self, size: int) -> None:
-        """Have the memory at hand that copies of so many bytes will take, where trees lie in memory.
-
-        A page that the hypervisor has to give first costs six times what filling it costs, and it takes them back some
-        seconds after they were freed: no tool could be told from another.
-        """
-        if not _is_tmpfs(self.bench.workdir):
-            return
-        place, block = self.bench.workdir / "warm", bytes(1 << 20)
-        with open(place, "wb", buffering=0) as file:
-            for _ in range(size // len(block)):
-                file.write(block)
-        place.unlink()
+    @contextmanager
+    def reserving(self, size: int) -> Iterator[None]:
+        """Between measured changes hold as much memory as each will take, where trees lie in memory."""
+        reserve = self.reserve = Reserve(self.bench.workdir, size)
+        try:
+            with self.bench.during("filling memory"):
+                reserve.hold()
+            yield
+        finally:
+            reserve.free()
+            self.reserve = None
 
     def judge(self, result: Result) -> None:
         """Compare all trees with the source, as strictly as the peer claims."""
         peer, deadline = self.peer, time.monotonic() + _TIDYING
-        for tree in peer.trees[1:]:
-            while found := difference(peer.source, tree, peer.strictness):
-                if not peer.live or time.monotonic() > deadline:
-                    break
-                time.sleep(0.2)
+        for number, tree in enumerate(peer.trees[1:], 1):
+            with self.bench.during(f"comparing host{number}'s tree with the source after {result.title}"):
+                while found := difference(peer.source, tree, peer.strictness):
+                    if not peer.live or time.monotonic() > deadline:
+                        break
+                    time.sleep(0.2)
             result.differences += found
 
     @contextmanager
@@ -230,14 +251,8 @@ def _retire(place: Path, old: Path) -> None:
     """Out of the way without disturbing what follows: deleting much slows ext4 down for minutes, tmpfs never."""
     if not place.exists():
         return
-    if _is_tmpfs(place):
+    if is_tmpfs(place):
         shutil.rmtree(place, ignore_errors=True)
         return
     old.mkdir(exist_ok=True)
     place.rename(Path(tempfile.mkdtemp(dir=old)) / place.name)
-
-
-def _is_tmpfs(path: Path) -> bool:
-    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    holding = [mount for mount in mounts if path.resolve().is_relative_to(mount[1])]
-    return max(holding, key=lambda mount: len(mount[1]))[2] == "tmpfs"

@@ -22,23 +22,20 @@ _PART = 4 << 20
 def _delta(stage: Stage) -> Iterator[Result]:
     source = stage.peer.source
     prepared = stage.peer.folder / "prepared-huge"
-    make_big(prepared, stage.sizes.huge, _SEED)
+    with stage.bench.during("making the data"):
+        make_big(prepared, stage.sizes.huge, _SEED)
     _fill(stage, prepared)
     target, aside = source / "big.bin", stage.peer.folder / "changed.bin"
-    yield _changed(stage, "overwritten", lambda: _overwrite(target))
-    _insert(target, aside)
-    yield _changed(stage, "inserted", lambda: aside.replace(target))
+    with stage.reserving(stage.sizes.huge * stage.conditions.receivers):
+        yield _changed(stage, "overwritten", lambda: _overwrite(target))
+        _insert(target, aside)
+        yield _changed(stage, "inserted", lambda: aside.replace(target))
 
 
 def _changed(stage: Stage, label: str, change: Callable[[], object]) -> Result:
     result = stage.result("delta", label)
     result.payload = _CHANGE
-
-    def warmed() -> None:
-        stage.warm(stage.sizes.huge * stage.conditions.receivers)
-        change()
-
-    stage.measure(result, warmed, ["big.bin"])
+    stage.measure(result, change, ["big.bin"])
     _wire(result)
     return result
 
