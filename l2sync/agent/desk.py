@@ -208,6 +208,9 @@ class Desk:
                 finish(error)
             else:
                 finish(found)
+            if self.store.freeing.waiting and not self.worker.closed:
+                # This was, as a rule, the look at what a commit had put there: nobody waits for that any more.
+                self._try("free", self.store.freeing.finish)
 
         self.worker.post(look, finished)
 

@@ -34,6 +34,11 @@ class Worker:
         self._thread = threading.Thread(target=self._work, name=f"l2sync-{name}", daemon=True)
         self._thread.start()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more jobs."""
+        return self._closed
+
     def post(
         self,
         job: Callable[[], T],

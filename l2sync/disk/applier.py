@@ -12,6 +12,7 @@ from l2sync.modtree import ROOT, Entry, Kind, Order, Target, TreePath, name, par
 
 from .beneath import NOT_THERE, Beneath, Directories
 from .chunker import READ
+from .freeing import Freeing
 from .ignore import Ignore
 from .index import Index, Row
 from .job import Job
@@ -55,9 +56,11 @@ class Applier:
         batch: StagedBatch,
         note: Callable[[OSError], object],
         keeping: Keeping | None = None,
+        freeing: Freeing | None = None,
     ) -> None:
         self._beneath = beneath
         self._keeping = keeping
+        self._freeing = freeing
         self._index = index
         self._ignore = ignore
         self._special = special
@@ -197,7 +200,8 @@ class Applier:
             self._written.beyond = True
         else:
             try:
-                put(job.staged, self._batch.at(job.path), name(job.path), directory, job.status, self._keep(job))
+                area = self._batch.at(job.path)
+                put(job.staged, area, name(job.path), directory, job.status, self._keep(job), self._freeing)
             except OSError as error:
                 if error.errno not in _NOT_EMPTY:
                     raise
@@ -268,7 +272,8 @@ class Applier:
         if not was_directory:
             assert job.status is not None, "what is judged free to be removed was seen"
             area = self._batch.at(job.path)
-            take(name(job.path), directory, self._batch.fresh_name(), area, job.status, self._keep(job))
+            spare = self._batch.fresh_name()
+            take(name(job.path), directory, spare, area, job.status, self._keep(job), self._freeing)
             self._links.touch(job.status)
         elif not self._remove_directory(job, directory):
             return

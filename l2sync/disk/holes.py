@@ -37,12 +37,12 @@ def next_data(fd: int, offset: int) -> int:
         raise
 
 
-def has_holes(data: bytes) -> bool:
+def has_holes(data: bytes | memoryview) -> bool:
     """Whether blocks of it may be left out: one begins with a zero. To search for a block of them takes far longer."""
     return len(data) >= _BLOCK and 0 in data[::_BLOCK]
 
 
-def write_all(fd: int, data: bytes, offset: int) -> None:
+def write_all(fd: int, data: bytes | memoryview, offset: int) -> None:
     """Write to a new file, whose size is set already, all but whole blocks of zeros. Raises OSError."""
     if not has_holes(data):
         done = os.pwrite(fd, data, offset)
@@ -51,12 +51,12 @@ def write_all(fd: int, data: bytes, offset: int) -> None:
         return
     view = memoryview(data)
     start = 0
-    for at in range(0, len(data) + 1, _BLOCK):
-        if at >= len(data) or data[at : at + _BLOCK] == _ZEROS[: len(data) - at]:
+    for at in range(0, len(view) + 1, _BLOCK):
+        if at >= len(view) or (not view[at] and bytes(view[at : at + _BLOCK]) == _ZEROS[: len(view) - at]):
             if at > start:
                 _write(fd, view[start:at], offset + start)
             start = at + _BLOCK
-    if start < len(data):
+    if start < len(view):
         _write(fd, view[start:], offset + start)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from .beneath import RENAME_EXCHANGE, RENAME_NOREPLACE, rename_beneath
+from .freeing import Freeing
 from .look import signature, without_ctime
 
 _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -36,11 +37,12 @@ def put(
     directory: int,
     expected: os.stat_result | None,
     keep: Keep | None = None,
+    freeing: Freeing | None = None,
 ) -> None:
     """Move ``staged`` in the directory ``area`` to ``child`` in ``directory``, where ``expected`` was seen to stand.
 
-    What is replaced is kept by ``keep`` or removed, a directory only if empty (else OSError ENOTEMPTY, and all is as
-    before). Raises Raced, OSError.
+    What is replaced is kept by ``keep`` or removed (by ``freeing``), a directory only if empty (else OSError ENOTEMPTY,
+    and all is as before). Raises Raced, OSError.
     """
     if expected is None:
         _put_new(staged, area, child, directory)
@@ -56,7 +58,7 @@ def put(
         return
     try:
         _judge(staged, area, expected)
-        _destroy(staged, area, expected, keep)
+        _destroy(staged, area, expected, keep, freeing)
     except (OSError, Raced):
         with contextlib.suppress(FileNotFoundError):  # deleted meanwhile: then ours goes the way of the user's
             rename_beneath(staged, area, child, directory, RENAME_EXCHANGE)
@@ -73,9 +75,15 @@ def put_if_free(staged: bytes, area: int, child: bytes, directory: int) -> bool:
 
 
 def take(
-    child: bytes, directory: int, spare: bytes, area: int, expected: os.stat_result, keep: Keep | None = None
+    child: bytes,
+    directory: int,
+    spare: bytes,
+    area: int,
+    expected: os.stat_result,
+    keep: Keep | None = None,
+    freeing: Freeing | None = None,
 ) -> None:
-    """Remove (or keep) a file or link that was seen as ``expected``, by way of the name ``spare``.
+    """Remove (by ``freeing``), or keep, a file or link that was seen as ``expected``, by way of the name ``spare``.
 
     Raises Raced, OSError.
     """
@@ -90,7 +98,7 @@ def take(
         return
     try:
         _judge(spare, area, expected)
-        _destroy(spare, area, expected, keep)
+        _destroy(spare, area, expected, keep, freeing)
     except (OSError, Raced):
         with contextlib.suppress(FileExistsError):  # the user has made another one already
             rename_beneath(spare, area, child, directory, RENAME_NOREPLACE)
@@ -130,8 +138,13 @@ def _judge(child: bytes, directory: int, expected: os.stat_result) -> None:
         raise Raced
 
 
-def _destroy(child: bytes, directory: int, status: os.stat_result, keep: Keep | None) -> None:
+def _destroy(
+    child: bytes, directory: int, status: os.stat_result, keep: Keep | None, freeing: Freeing | None = None
+) -> None:
     if stat.S_ISDIR(status.st_mode):
         os.rmdir(child, dir_fd=directory)
     elif keep is None or not keep(child, directory):
-        os.unlink(child, dir_fd=directory)
+        if freeing is not None:
+            freeing.remove(child, directory, status)
+        else:
+            os.unlink(child, dir_fd=directory)

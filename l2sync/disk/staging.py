@@ -147,7 +147,7 @@ class StagedBatch:
         """Whether this chunk is still to come."""
         return number in self._places
 
-    def write(self, number: int, data: bytes | None) -> None:
+    def write(self, number: int, data: bytes | memoryview | None) -> None:
         """Put a chunk (None: one of zeros) where it belongs; one that is not awaited is passed over. Raises OSError."""
         places = self._places.get(number)
         if places is None:
@@ -279,7 +279,7 @@ class StagedBatch:
         else:
             self.give_up(file.entry.path, error.strerror or str(error))
 
-    def _write_at(self, file: StagedFile, offset: int, data: bytes | None) -> None:
+    def _write_at(self, file: StagedFile, offset: int, data: bytes | memoryview | None) -> None:
         if file.left == 1 and not file.made:
             self._write_whole(file, data)
             return
@@ -294,7 +294,7 @@ class StagedBatch:
             self._finish(file, fd)
         file.left -= 1
 
-    def _write_whole(self, file: StagedFile, data: bytes | None) -> None:
+    def _write_whole(self, file: StagedFile, data: bytes | memoryview | None) -> None:
         entry = file.entry
         fd = os.open(file.name, _CREATE, entry.mode & 0o777 | 0o600, dir_fd=file.area)
         try:

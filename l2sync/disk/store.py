@@ -16,6 +16,7 @@ from .applier import Applier, CommitResult
 from .aside import set_aside
 from .beneath import Beneath, Directories
 from .explain import Seen, look_at
+from .freeing import Freeing
 from .guard import Guard, Paused, no_room
 from .ignore import Ignore
 from .index import Index, Noted
@@ -44,6 +45,8 @@ class TreeStore:
         """Whether a user's decision is needed, as the last `health` found."""
         self.outdated = False
         """Whether the index was older than the tree when it was opened."""
+        self.freeing = Freeing()
+        """What commits have replaced or removed and is still to be freed, which whatever writes sees to first."""
         self._index = index
         self._guard = guard
         self._ignore = Ignore(options.ignore)
@@ -103,6 +106,7 @@ class TreeStore:
     def health(self) -> str | None:
         """Why the tree is paused; None when it is well."""
         self.held = False
+        self.freeing.finish()
         try:
             with self._index_errors():
                 if self._index_failed:
@@ -230,6 +234,7 @@ class TreeStore:
 
     def prepare(self, key: BatchKey, entries: Iterable[Entry], chunks: list[Chunk]) -> Prepared:
         """Stage what is at hand of a batch; which chunks (by their place in the list) are missing."""
+        self.freeing.finish()
         with self._trusted() as beneath:
             entries = list(entries)
             self._end(key, keep=False)
@@ -244,6 +249,7 @@ class TreeStore:
 
     def store(self, key: BatchKey, chunks: Iterable[tuple[int, bytes]]) -> None:
         """Write received chunks; durable once the batch is complete. A batch that is not known is passed over."""
+        self.freeing.finish()
         with self._trusted() as beneath:
             batch = self._staged(key, beneath)
             if batch is None:
@@ -257,6 +263,7 @@ class TreeStore:
 
     def commit(self, key: BatchKey, targets: Iterable[Target], last: bool = True) -> CommitResult:
         """Make the targets true on disk, and write them to the index; the batch ends with the ``last`` commit of it."""
+        self.freeing.finish()
         with self._trusted() as beneath:
             targets = list(targets)
             batch = self._staged(key, beneath)
@@ -265,7 +272,8 @@ class TreeStore:
             batch.journaled |= self._index.journal(_label(key), _not_noted(targets, batch.journaled))
             special = self.options.devices
             with self._versions.keeping(beneath) as keeping:
-                applier = Applier(beneath, self._index, self._ignore, special, batch, self._guard.note, keeping)
+                note = self._guard.note
+                applier = Applier(beneath, self._index, self._ignore, special, batch, note, keeping, self.freeing)
                 result, records = applier.run(targets)
             closed = _label(key) if last else None
             self._index.put(records, batch=closed, known=applier.known, noted=batch.journaled)
@@ -312,6 +320,7 @@ class TreeStore:
         for batch in self._batches.values():
             batch.close(keep=batch.received)
         self._batches.clear()
+        self.freeing.finish()
         self._guard.close()
         self._mounts.close()
         self._index.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -85,6 +86,40 @@ async def test_what_a_commit_touches_is_its_own_until_a_moment_after(tmp_path: P
     assert tree.desk.placed(touched) == set()
     await tree.worker.run(tree.store.close)
     await tree.worker.close()
+
+
+async def test_what_was_replaced_is_freed_behind_the_next_look(tmp_path: Path) -> None:
+    tree, steps = Tree(tmp_path), list[str]()
+    await tree.open()
+
+    class Freeing:
+        waiting = True
+
+        def finish(self) -> None:
+            steps.append("freed")
+            self.waiting = False
+
+    tree.desk.scan(None)
+    await until(tree.whole)
+    tree.store.freeing = Freeing()  # type: ignore[assignment]
+    tree.desk.scan([TreePath(b"")], lambda result: steps.append("looked"))
+    await until(lambda: len(steps) == 2)
+    tree.desk.scan([TreePath(b"")], lambda result: steps.append("looked"))
+    await until(lambda: len(steps) == 3)
+    assert steps == ["looked", "freed", "looked"]
+    await tree.worker.run(tree.store.close)
+    await tree.worker.close()
+
+
+async def test_a_look_that_ends_with_the_worker_frees_nothing(tmp_path: Path) -> None:
+    tree, steps = Tree(tmp_path), list[int | Exception]()
+    await tree.open()
+    tree.store.freeing = SimpleNamespace(waiting=True, finish=lambda: None)  # type: ignore[assignment]
+    tree.desk.scan([TreePath(b"")], steps.append)
+    tree.desk.end()
+    await tree.worker.close()
+    await until(lambda: len(steps) == 1)
+    tree.store.close()
 
 
 async def test_what_ends_while_the_agent_does_asks_for_nothing_after_the_stores_end(tmp_path: Path) -> None:
