@@ -26,6 +26,9 @@ class Outlet:
     def send_data(self, bodies: list[bytes]) -> None:
         """Have symbols, one at least, sent to all, under serials that follow each other."""
         cluster, hub = self._cluster, self._cluster.hub
+        if hub.out:
+            # What was said before goes before: a peer that is asked how much it has heard shall not count these.
+            self.flush()
         if max(map(len, bodies)) > hub.room:
             self._send_data_in_parts(bodies)
             return

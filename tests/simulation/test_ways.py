@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from l2sync.cluster import Way
-from l2sync.frames import Chain, Kind, group_address
+from l2sync.frames import Chain, Kind, group_address, parse_header
 from l2sync.link import Rules
 from l2sync.modtree import tree_path
 from l2sync.node.api import LockRequest
@@ -186,3 +186,25 @@ def test_a_member_whose_chain_leads_back_to_the_node_it_is_told_to_is_noted() ->
     world.run(SECOND)
     assert b.cluster.hub.misdeeds["web0"]["chain"] == 1
     assert all(peer.hand_on is None for peer in b.ctx.online())
+
+
+def test_frames_go_in_the_order_of_their_serials_data_too() -> None:
+    """A peer that is asked how much it has heard would else count what was sent behind the question."""
+    world, last, late = World(3), dict[int, int](), list[Kind]()
+
+    def watch(source: int, receiver: int, payload: bytes) -> bool:
+        header = parse_header(payload)
+        if header.serial < last.get(header.session, 0):
+            late.append(Kind(header.kind))
+        last[header.session] = max(header.serial, last.get(header.session, 0))
+        return False
+
+    world.segment.drop_when = watch
+    world.start()
+    settled(world)
+    random = Random(4)
+    for number in range(6):
+        world.write(world.hosts[0], b"f", random.randbytes(400_000))
+        world.run(SECOND // 3 + number * 1_000_000)
+    settled(world)
+    assert late == []
