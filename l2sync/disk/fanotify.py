@@ -100,9 +100,7 @@ class Fanotify:
 
     def _mark(self, flags: int, mask: int, directory: int) -> None:
         _checked(
-            _libc.fanotify_mark(
-                self.fd, ctypes.c_uint(flags), ctypes.c_uint64(mask), directory, ctypes.c_char_p(b".")
-            )
+            _libc.fanotify_mark(self.fd, ctypes.c_uint(flags), ctypes.c_uint64(mask), directory, ctypes.c_char_p(b"."))
         )
 
 

@@ -63,9 +63,7 @@ def _each(
     return watcher
 
 
-def _whole(
-    root: Path, ignored: Callable[[TreePath], bool], refused: Callable[[str], None]
-) -> FileSystemWatcher | None:
+def _whole(root: Path, ignored: Callable[[TreePath], bool], refused: Callable[[str], None]) -> FileSystemWatcher | None:
     try:
         return FileSystemWatcher(root, ignored)
     except OSError as error:

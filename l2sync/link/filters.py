@@ -30,9 +30,7 @@ Instruction = tuple[int, int, int, int]
 """Operation, how far to jump if true, how far if false, operand: a `struct sock_filter`."""
 
 
-def instructions(
-    ethertype: int, cluster_tag: bytes, apart: bytes = b"", only_apart: bool = False
-) -> list[Instruction]:
+def instructions(ethertype: int, cluster_tag: bytes, apart: bytes = b"", only_apart: bool = False) -> list[Instruction]:
     """The program: our EtherType, magic and cluster, and neither sent by us nor addressed to another host.
 
     ``apart``: kinds of frames that do not pass; with ``only_apart``, only they do.

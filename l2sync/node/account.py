@@ -137,5 +137,3 @@ def _differs(entry: Entry | None, look: DiskLook | None) -> bool:
         return True
     same = (look.kind, look.mode, look.uid, look.gid) == (entry.kind, entry.mode, entry.uid, entry.gid)
     return not same or look.mtime_ns != entry.mtime_ns or (entry.kind is Kind.FILE and look.size != entry.size)
-
-

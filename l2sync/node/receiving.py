@@ -84,8 +84,7 @@ class Receiving:
             batch.relevant = tuple(
                 entry
                 for entry in batch.entries
-                if self._news(shared, entry)
-                and not self._held_back(shared, entry, now)
+                if self._news(shared, entry) and not self._held_back(shared, entry, now)
             )
         batch.tabulate(self.reception.cadence(batch), self.ctx.settings.push_bytes)
         if batch.relevant:
@@ -411,4 +410,3 @@ def version_digest(entry: Entry) -> bytes:
 
 def _text(path: TreePath) -> str:
     return path.decode("utf-8", "backslashreplace")
-

@@ -118,9 +118,7 @@ class Troubles:
         """When `to_look_at` has something."""
         return min((trouble.retry_at for trouble in self.unreadable.values()), default=None)
 
-    def _note(
-        self, where: dict[TreePath, Trouble], path: TreePath, reason: str, version: bytes, now: int
-    ) -> None:
+    def _note(self, where: dict[TreePath, Trouble], path: TreePath, reason: str, version: bytes, now: int) -> None:
         before = where.get(path)
         wait = self.settings.retry_first
         if before is not None and before.version == version:

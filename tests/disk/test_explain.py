@@ -41,9 +41,7 @@ def test_what_stands_there_is_told(pair: Pair) -> None:
         (b"plain", None),
     ],
 )
-def test_the_pattern_that_ignores_it_is_told(
-    replica: Callable[..., Replica], path: bytes, pattern: str | None
-) -> None:
+def test_the_pattern_that_ignores_it_is_told(replica: Callable[..., Replica], path: bytes, pattern: str | None) -> None:
     a = replica("a", ignore=("# a comment", "", "cache/"))
     (a.root / ".l2syncignore").write_text("# mine\n\n*.swp\n!keep.swp\n")
     a.scan()

@@ -58,9 +58,7 @@ def test_they_change(special: Pair) -> None:
     assert differences(a, b) == [] and b.store.scan(None) == []
 
 
-def test_an_unwanted_one_is_refused_with_the_options_name(
-    special: Pair, replica: Callable[..., Replica]
-) -> None:
+def test_an_unwanted_one_is_refused_with_the_options_name(special: Pair, replica: Callable[..., Replica]) -> None:
     a, _ = special
     c = replica("c")
     c.scan()

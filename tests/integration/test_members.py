@@ -40,9 +40,7 @@ def spread(made: Cluster, files: list[Path], *step: str) -> None:
 def sessions(made: Cluster) -> list[list[tuple[str, str]]]:
     """Each agent's own session, and whom it has online."""
     told = [agent.status() for agent in made.agents]
-    return [
-        [("self", t["node"]["session"]), *sorted((p["name"], p["state"]) for p in t["peers"])] for t in told if t
-    ]
+    return [[("self", t["node"]["session"]), *sorted((p["name"], p["state"]) for p in t["peers"])] for t in told if t]
 
 
 def test_the_key_is_replaced_in_three_steps_and_nobody_is_lost_for_a_moment(cluster: Make) -> None:

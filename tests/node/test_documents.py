@@ -16,9 +16,11 @@ def test_the_states_on_the_page_are_those_of_the_code() -> None:
     shown: dict[SelfState, set[SelfState]] = {state: set() for state in SelfState}
     for sources, target in rows:
         named = [s.strip() for s in sources.split(",")]
-        states = [s for s in SelfState if s.name not in ("REFUSED", "LEFT", "IDLE")] if "any" in sources else [
-            SelfState[name] for name in named
-        ]
+        states = (
+            [s for s in SelfState if s.name not in ("REFUSED", "LEFT", "IDLE")]
+            if "any" in sources
+            else [SelfState[name] for name in named]
+        )
         for state in states:
             shown[state].add(SelfState[target])
     assert shown == {state: set(following) for state, following in TRANSITIONS.items()}

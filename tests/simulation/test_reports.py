@@ -52,7 +52,6 @@ class Segment:
         )
         return (self.world.now - begin) / MS
 
-
     @property
     def said(self) -> int:
         """How often somebody said that it lacks something."""
