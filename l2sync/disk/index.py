@@ -28,6 +28,8 @@ CREATE TABLE IF NOT EXISTS leftover(batch TEXT NOT NULL, packed BLOB NOT NULL);
 CREATE TEMP TABLE wanted_path(path BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TEMP TABLE wanted_hash(hash INTEGER PRIMARY KEY);
 """
+_ONE_BY_ONE = 4
+"""Paths that are faster asked for one after the other than by a table of them: that takes five statements."""
 _FEW = 16
 """Of more paths it is asked first whether anything is known between them: of what is new, mostly nothing is."""
 _ROWS_A_STEP = 64
@@ -73,6 +75,8 @@ class Index:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = path
+        self._meta: dict[str, str] | None = None
+        """What is remembered, as far as it has been read: nobody else writes to the file."""
         self._db = self._connect()
         if self.meta("replica") is None:
             self.renew(None, 0)
@@ -91,6 +95,7 @@ class Index:
     def reconnect(self) -> None:
         """Open the file afresh: a connection keeps some errors (locks, mapped memory) after their cause is gone."""
         self._db.close()
+        self._meta = None
         self._db = self._connect()
 
     def close(self) -> None:
@@ -101,12 +106,15 @@ class Index:
 
     def meta(self, key: str) -> str | None:
         """One remembered value."""
-        row = self._db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
-        return None if row is None else str(row[0])
+        if self._meta is None:
+            self._meta = dict(self._db.execute("SELECT key, value FROM meta"))
+        return self._meta.get(key)
 
     def set_meta(self, key: str, value: str) -> None:
         """Remember a value."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (key, value))
+        if self._meta is not None:
+            self._meta[key] = value
 
     @property
     def together(self) -> int | None:
@@ -151,6 +159,8 @@ class Index:
     def rows(self, paths: Iterable[TreePath]) -> dict[TreePath, Row]:
         """What is known of many paths; unknown ones are left out."""
         paths = set(paths)
+        if len(paths) <= _ONE_BY_ONE:
+            return {path: row for path in paths if (row := self.row(path)) is not None}
         if len(paths) > _FEW and not self._any_between(min(paths), max(paths)):
             return {}
         query = "SELECT path, id, kind, packed, signature FROM wanted_path CROSS JOIN entry USING(path)"
@@ -223,21 +233,29 @@ class Index:
         wanted = {short_hash(one): one for one in hashes}
         if not wanted or self._db.execute("SELECT 1 FROM chunk LIMIT 1").fetchone() is None:
             return {}
+        found: dict[bytes, list[Place]] = {}
+        for short, path, offset in self._chunks(list(wanted)):
+            places = found.setdefault(wanted[short], [])
+            if len(places) < _CANDIDATES:
+                places.append(Place(TreePath(path), offset))
+        return found
+
+    def _chunks(self, wanted: list[int]) -> Iterator[tuple[int, bytes, int]]:
+        """Short hash, path and offset of each chunk that has one of these hashes."""
+        if len(wanted) <= _ONE_BY_ONE:
+            query = "SELECT hash, path, offset FROM chunk JOIN entry ON entry.id=entry WHERE hash=?"
+            for short in wanted:
+                yield from self._db.execute(query, (short,))
+            return
         self._db.execute("BEGIN")
         try:
             self._insert("INSERT OR IGNORE INTO wanted_hash", [(short,) for short in wanted])
-            rows = self._db.execute(
+            yield from self._db.execute(
                 "SELECT hash, path, offset FROM wanted_hash CROSS JOIN chunk USING(hash) JOIN entry ON entry.id=entry"
             )
-            found: dict[bytes, list[Place]] = {}
-            for short, path, offset in rows:
-                places = found.setdefault(wanted[short], [])
-                if len(places) < _CANDIDATES:
-                    places.append(Place(TreePath(path), offset))
         finally:
             self._db.execute("DELETE FROM wanted_hash")
             self._db.execute("COMMIT")
-        return found
 
     def sharing(self, inode: int) -> dict[TreePath, Row]:
         """What was last seen to be a name of this inode."""
@@ -283,10 +301,12 @@ class Index:
             change.add(number, entry, row.entry() if row is not None else None)
             change.rows.append((number, entry.path, int(entry.kind), packed, sig))
         with self._transaction():
-            self._db.executemany("DELETE FROM chunk WHERE hash=? AND entry=? AND offset=?", change.gone)
+            if change.gone:
+                self._db.executemany("DELETE FROM chunk WHERE hash=? AND entry=? AND offset=?", change.gone)
             self._insert("INSERT OR REPLACE INTO entry", change.rows)
             self._insert("INSERT OR IGNORE INTO chunk", change.made)
-            self._db.executemany("DELETE FROM link WHERE label=? AND entry=?", change.parted)
+            if change.parted:
+                self._db.executemany("DELETE FROM link WHERE label=? AND entry=?", change.parted)
             self._insert("INSERT OR IGNORE INTO link", change.linked)
             if counter is not None and counter > self.counter:
                 self.set_meta("counter", str(counter))
@@ -364,6 +384,7 @@ class Index:
             yield
             self._db.execute("COMMIT")
         except BaseException:
+            self._meta = None
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise

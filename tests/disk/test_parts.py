@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +72,44 @@ def test_chunks_are_found_where_they_are_and_not_where_they_were(tmp_path: Path)
     index.put([(entry(b"f", [one]), b"")])
     assert index.find_chunks([one.hash, two.hash]) == {one.hash: [(b"f", 0)], two.hash: [(b"g", 0)]}
     assert index.find_chunks([b"3" * 32]) == {}
+    index.close()
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 20, 100])
+def test_few_and_many_paths_and_chunks_are_found_alike(tmp_path: Path, count: int) -> None:
+    index = Index(tmp_path / "i.db")
+    chunks = [Chunk(b"%08d" % number * 4, 10) for number in range(count)]
+    known = [entry(b"f%d" % number, [chunk]) for number, chunk in enumerate(chunks)]
+    index.put([(one, b"s") for one in known])
+    found = index.rows([*(one.path for one in known), TreePath(b"unknown")])
+    assert {path: row.entry() for path, row in found.items()} == {one.path: one for one in known}
+    places = index.find_chunks([*(chunk.hash for chunk in chunks), b"unknown!" * 4])
+    assert places == {chunk.hash: [(one.path, 0)] for chunk, one in zip(chunks, known, strict=True)}
+    index.close()
+
+
+def test_one_path_is_asked_for_in_one_statement_and_what_is_remembered_in_none(tmp_path: Path) -> None:
+    index, asked = Index(tmp_path / "i.db"), list[str]()
+    index.put([(entry(b"f", [Chunk(b"1" * 32, 10)]), b"")], counter=3)
+    index._db.set_trace_callback(asked.append)
+    assert index.rows([TreePath(b"f")]) and len(asked) == 1
+    assert index.find_chunks([b"1" * 32]) and len(asked) == 3
+    assert index.counter == 3 and index.meta("marker") and len(asked) == 3
+    index.close()
+
+
+def test_what_a_failed_write_would_have_remembered_is_not(tmp_path: Path) -> None:
+    index = Index(tmp_path / "i.db")
+    index.put([(entry(b"f"), b"")], counter=3)
+    index._db.execute("CREATE TRIGGER refuse BEFORE DELETE ON journal BEGIN SELECT RAISE(ABORT, 'no'); END")
+    index.journal("batch", [entry(b"g")])
+    with pytest.raises(sqlite3.Error):
+        index.put([(entry(b"g"), b"")], counter=4, batch="batch")
+    assert index.counter == 3 and index.row(TreePath(b"g")) is None
+    index.put([(entry(b"g"), b"")], counter=5)
+    index.close()
+    index = Index(tmp_path / "i.db")
+    assert index.counter == 5
     index.close()
 
 
