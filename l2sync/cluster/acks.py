@@ -96,6 +96,22 @@ class ReplayWindow:
         return True
 
 
+    def admit_all(self, serials: list[int]) -> list[bool] | None:
+        """As `admit` does for each; None if all are new. Those that count up, as of a stream, go in a few steps."""
+        first, last = serials[0], serials[-1]
+        begin, word = first >> self._WORD, last >> self._WORD
+        streams = first > self._highest and last - self._highest < self.LEAP and word - begin < self._WORDS
+        if not streams or serials != list(range(first, first + len(serials))):
+            fresh = [self.admit(serial) for serial in serials]
+            return None if all(fresh) else fresh
+        self.admit(last)
+        for at in range(begin, word + 1):
+            low = max(first - (at << self._WORD), 0)
+            high = min(last - (at << self._WORD), self._BITS)
+            self._words[at % self._WORDS] |= (1 << high + 1) - (1 << low)
+        return None
+
+
 @dataclass(slots=True)
 class RoundTrip:
     """Smoothed round trip to one peer and the time-out that follows from it, RFC 6298 section 2."""

@@ -127,21 +127,22 @@ class Keyring:
             self._keep(place, cipher)
         return body
 
-    def open_run(self, frames: Sequence[tuple[bytes, object]], at: int) -> tuple[list[tuple[int, bytes]], int, int]:
+    def open_run(self, frames: Sequence[tuple[bytes, object]], at: int) -> tuple[list[int], list[bytes], int, int]:
         """Open the frames from this place on whose headers differ in serial and length only: the fast way.
 
         Returns serials and bodies, the place after the run, and how many of the run were forged. Where the session has
         not proven itself yet, or the frame is none of ours, the run is empty: `open` has the answer to that.
         """
-        opened: list[tuple[int, bytes]] = []
+        serials: list[int] = []
+        bodies: list[bytes] = []
         try:
             header = parse_header(frames[at][0])
         except RemoteError:
-            return opened, at, 0
+            return serials, bodies, at, 0
         cipher = self._ciphers.get((header.key_id, header.session))
         if cipher is None or header.cluster != self.tag:
-            return opened, at, 0
-        decrypt, split, number, keep = cipher.decrypt, RUN.unpack_from, int.from_bytes, opened.append
+            return serials, bodies, at, 0
+        decrypt, split, number = cipher.decrypt, RUN.unpack_from, int.from_bytes
         shared = split(frames[at][0])[0]
         forged = 0
         end = at
@@ -153,15 +154,15 @@ class Keyring:
             head, serial, length = split(frame)
             if head != shared or size < OVERHEAD + length:
                 break
-            whole = memoryview(frame)
-            sealed = whole[HEADER_SIZE : OVERHEAD + length]
             try:
-                keep((number(serial), decrypt(_NONCE + serial, sealed, whole[:HEADER_SIZE])))
+                bodies.append(decrypt(_NONCE + serial, frame[HEADER_SIZE : OVERHEAD + length], frame[:HEADER_SIZE]))
             except InvalidTag:
                 forged += 1
+            else:
+                serials.append(number(serial))
         else:
             end += 1
-        return opened, end, forged
+        return serials, bodies, end, forged
 
     def _derive(self, place: tuple[int, int]) -> AESGCM:
         key_id, session = place

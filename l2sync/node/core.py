@@ -47,6 +47,7 @@ from l2sync.frames import (
     parse_header,
 )
 from l2sync.modtree import InvalidPath, MalformedEntry, TreePath
+from l2sync.transfer import single
 
 from .account import Accountant
 from .announcing import Announcing
@@ -343,7 +344,7 @@ class Node:
         peer.last_seen = now
         batch, generation, k, symbol, payload = parse_data(body)
         self.cluster.progress(header.session, batch, now)
-        self.receiving.data((header.session, batch), [(header.serial, generation, k, symbol, payload)], now)
+        self.receiving.data((header.session, batch), [single(header.serial, generation, k, symbol, payload)], now)
         if self.ctx.cluster.hub.out:
             self.outlet.flush()
 

@@ -18,7 +18,7 @@ from l2sync.modtree import (
     is_patch,
     unpack_entry,
 )
-from l2sync.transfer import Assembler, Cadence, ChunkTable, Symbol, chunk_table
+from l2sync.transfer import Assembler, Cadence, ChunkTable, Run, chunk_table
 
 from .api import BatchKey
 from .rounds import Rounds
@@ -44,7 +44,7 @@ class Incoming:
     relevant: tuple[Entry, ...] = ()
     table: ChunkTable | None = None
     assembler: Assembler | None = None
-    early: list[Symbol] = field(default_factory=list)
+    early: list[Run] = field(default_factory=list)
     unstored: list[tuple[int, bytes]] = field(default_factory=list)
     """Chunks that are whole, and wait for some more to be given to the disk with them."""
     failed: dict[TreePath, str] = field(default_factory=dict)
@@ -126,12 +126,16 @@ class Incoming:
         self.assembler.narrow(missing)
         self.ready = True
 
-    def feed(self, symbols: Sequence[Symbol], now: int) -> list[tuple[int, bytes]]:
+    def feed(self, runs: Sequence[Run], now: int) -> list[tuple[int, bytes]]:
         """Take symbols; the chunks that they complete. Those that come before all entries have wait, a few."""
-        if self.assembler is None:
-            self.early += symbols[: _MOST_EARLY - len(self.early)]
-            return []
-        return self.assembler.feed(symbols, now)
+        if self.assembler is not None:
+            return self.assembler.feed(runs, now)
+        waiting = sum(run.frames for run in self.early)
+        for run in runs:
+            waiting += run.frames
+            if waiting <= _MOST_EARLY:
+                self.early.append(run)
+        return []
 
     def feed_early(self, now: int) -> list[tuple[int, bytes]]:
         """Take the symbols that waited."""
@@ -142,7 +146,7 @@ class Incoming:
     @property
     def held(self) -> int:
         """Bytes of memory that the batch takes, its entries apart."""
-        waiting = sum(len(symbol[-1]) for symbol in self.early)
+        waiting = sum(len(payload) for run in self.early for payload in run.symbols.values())
         return waiting + (self.assembler.held if self.assembler is not None else 0)
 
     @property

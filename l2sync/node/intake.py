@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import compress, groupby
+from operator import itemgetter
 
 from l2sync.cluster import Cluster
 from l2sync.frames import DATA_OVERHEAD, OVERHEAD, Keyring, Kind, RemoteError, split_data
+from l2sync.transfer import Run
 
 from .receiving import Receiving
 
 _KIND_AT = 3
 _SESSION = slice(13, 21)
+_ALIKE = DATA_OVERHEAD - 1
+"""Bytes at the begin of a body that all symbols of one generation have in common; the symbol's number follows."""
 Frames = Sequence[tuple[bytes, bytes | None]]
 """Frames as they came after the Ethernet header, each with the MAC address it came from."""
 
@@ -46,40 +51,38 @@ class Intake:
         peer = self.cluster.speaker(session)
         if peer is None or peer.hand_on is not None:
             return at
-        opened, end, forged = self.keyring.open_run(frames, at)
+        serials, bodies, end, forged = self.keyring.open_run(frames, at)
         if forged:
             self.counters["bad_forged"] += forged
-        if not opened:
+        if not bodies:
             return end
         peer.last_seen = now
-        admit, split = peer.replay.admit, split_data
-        batch, symbols = -1, list[tuple[int, int, int, int, bytes]]()
-        size = replayed = 0
-        for serial, body in opened:
-            size += len(body)
-            if not admit(serial):
-                replayed += 1
-                continue
-            try:
-                number, high, low, k, symbol = split(body)
-            except struct.error:
-                k = 0
-            if not k:
-                self._accuse(session, Kind.DATA, RemoteError("malformed", "Data: cut off, or without symbols"))
-                continue
-            if number != batch:
-                self._hand_on(session, batch, symbols, now)
-                batch, symbols = number, []
-            symbols.append((serial, high << 8 | low, k, symbol, body[DATA_OVERHEAD:]))
-        self._hand_on(session, batch, symbols, now)
-        peer.heard += len(opened) - replayed
+        fresh = peer.replay.admit_all(serials)
+        self.counters["frames_in_data"] += len(bodies)
+        self.counters["bytes_in_data"] += sum(map(len, bodies)) + OVERHEAD * len(bodies)
+        if fresh is not None:
+            self.counters["replayed"] += len(bodies) - sum(fresh)
+            serials, bodies = list(compress(serials, fresh)), list(compress(bodies, fresh))
+        peer.heard += len(bodies)
         peer.heard_at = now
-        self.counters["replayed"] += replayed
-        self.counters["frames_in_data"] += len(opened)
-        self.counters["bytes_in_data"] += size + OVERHEAD * len(opened)
+        for batch, runs in groupby(self._runs(session, serials, bodies), key=itemgetter(0)):
+            self.cluster.progress(session, batch, now)
+            self.receiving.data((session, batch), [run for _, run in runs], now)
         return end
 
-    def _hand_on(self, session: int, batch: int, symbols: list[tuple[int, int, int, int, bytes]], now: int) -> None:
-        if symbols:
-            self.cluster.progress(session, batch, now)
-            self.receiving.data((session, batch), symbols, now)
+    def _runs(self, session: int, serials: list[int], bodies: list[bytes]) -> Iterator[tuple[int, Run]]:
+        """Symbols of one generation in runs, each with its batch: all that they share is looked at once."""
+        end = 0
+        for _, alike in groupby([body[:_ALIKE] for body in bodies]):
+            begin, end = end, end + len(list(alike))
+            some = bodies[begin:end]
+            try:
+                batch, high, low, k, _ = split_data(some[0])
+                symbols = {body[_ALIKE]: body[DATA_OVERHEAD:] for body in some}
+            except (struct.error, IndexError):
+                k = 0
+            if k:
+                yield batch, Run(high << 8 | low, k, symbols, end - begin, max(serials[begin:end]))
+            else:
+                for _ in some:
+                    self._accuse(session, Kind.DATA, RemoteError("malformed", "Data: cut off, or without symbols"))

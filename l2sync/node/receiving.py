@@ -8,7 +8,7 @@ from blake3 import blake3
 
 from l2sync.frames import Done, Entries, Kind, Stage, Want
 from l2sync.modtree import Entry, Order, TreePath, pack_entry
-from l2sync.transfer import Symbol
+from l2sync.transfer import Run
 
 from .api import BatchKey, Commit, Committed, Discard, Persist, Prepare, Prepared, RenewReplica, Rescan, Store, Stored
 from .context import Context
@@ -108,12 +108,12 @@ class Receiving:
         troubles = shared.troubles
         return entry.path in troubles.failing and troubles.held_back(entry.path, version_digest(entry), now)
 
-    def data(self, key: BatchKey, symbols: Sequence[Symbol], now: int) -> None:
+    def data(self, key: BatchKey, runs: Sequence[Run], now: int) -> None:
         """Symbols of a batch; those of unknown batches are ignored."""
         batch = self.batches.get(key)
         if batch is None or batch.committing or self.backlog > _MOST_BACKLOG * self.ctx.settings.store_backlog:
             return
-        chunks = batch.feed(symbols, now)
+        chunks = batch.feed(runs, now)
         if chunks:
             self._touched[key] = now
             self._store(batch, chunks, now)

@@ -1,6 +1,6 @@
 """A batch's content on its way to everybody at once: chunks, generations, repair, pacing. Pure."""
 
-from .assembler import Assembler, Symbol
+from .assembler import Assembler, Run, single
 from .backoff import Cadence
 from .broadcaster import Broadcaster
 from .chunks import ChunkTable, chunk_table, ranges_of
@@ -15,7 +15,8 @@ __all__ = [
     "ChunkTable",
     "Pacer",
     "PacerSettings",
-    "Symbol",
+    "Run",
     "chunk_table",
     "ranges_of",
+    "single",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -21,8 +22,19 @@ _ALL = 255
 _NEVER = 1 << 63
 
 
-Symbol = tuple[int, int, int, int, bytes]
-"""The serial of the frame it came in, generation, k, the symbol's number, its bytes."""
+class Run(NamedTuple):
+    """Symbols of one generation that came one after the other, by number; frames, and the last one's serial."""
+
+    generation: int
+    k: int
+    symbols: dict[int, bytes]
+    frames: int
+    last_serial: int
+
+
+def single(serial: int, generation: int, k: int, symbol: int, payload: bytes) -> Run:
+    """One symbol, and the serial of the frame that it came in."""
+    return Run(generation, k, {symbol: payload}, 1, serial)
 
 
 ALONE = Cadence()
@@ -80,28 +92,23 @@ class Assembler:
         """Chunks not here yet."""
         return ranges_of(sorted(self._missing))
 
-    def feed(self, run: Sequence[Symbol], now: int) -> list[tuple[int, bytes]]:
+    def feed(self, runs: Sequence[Run], now: int) -> list[tuple[int, bytes]]:
         """Take symbols; the chunks (index, bytes) that they complete, checked and still missing."""
         found: list[tuple[int, bytes]] = []
-        if not run:
+        if not runs:
             return found
-        self._symbols += len(run)
         self.last_data = now
-        self._unreported += len(run) * len(run[-1][-1])
-        current, size, symbols = -1, 0, None
-        for serial, generation, k, symbol, payload in run:
-            if serial > self._last_serial:
-                self._last_serial = serial
-            if generation != current or k != size:
-                current, size, symbols = generation, k, self._opened(generation, k)
+        for generation, k, came, frames, last_serial in runs:
+            self._symbols += frames
+            self._unreported += sum(map(len, came.values()))
+            self._last_serial = max(self._last_serial, last_serial)
+            symbols = self._opened(generation, k)
             if symbols is None:
                 continue
-            if symbol not in symbols:
-                self.held += len(payload)
-            symbols[symbol] = payload
+            self.held += sum(len(payload) for number, payload in came.items() if number not in symbols)
+            symbols.update(came)
             if len(symbols) >= k:
                 found += self._finish(generation, k, symbols)
-                symbols = None
         self._plan_report(now)
         return found
 

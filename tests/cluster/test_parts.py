@@ -37,6 +37,16 @@ def test_every_serial_is_admitted_once_and_none_that_is_too_old(serials: list[in
         highest = max(highest, serial)
 
 
+@given(st.lists(st.tuples(st.integers(0, 3 * ReplayWindow.WIDTH), st.integers(1, 700), st.integers(0, 9)), max_size=8))
+def test_a_run_of_serials_is_admitted_as_each_of_them_would_be(runs: list[tuple[int, int, int]]) -> None:
+    window, twin = ReplayWindow(5), ReplayWindow(5)
+    for first, count, missing in runs:
+        serials = [serial for serial in range(first, first + count) if serial != first + missing or count == 1]
+        fresh = window.admit_all(serials)
+        assert (fresh or [True] * len(serials)) == [twin.admit(serial) for serial in serials]
+    assert all(window.fresh(serial) is twin.fresh(serial) for serial in range(0, 4 * ReplayWindow.WIDTH, 61))
+
+
 def test_the_time_out_follows_the_round_trip_as_rfc_6298_says() -> None:
     trip = RoundTrip(ClusterSettings())
     assert trip.timeout == 200 * MS

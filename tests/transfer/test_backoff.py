@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2sync.frames import Repair, parse_data
-from l2sync.transfer import Assembler, Broadcaster, Cadence
+from l2sync.transfer import Assembler, Broadcaster, Cadence, single
 from l2sync.transfer.backoff import SMALL, random_backoff
 
 from .test_transfer import MS, ROOM, batch
@@ -49,7 +49,7 @@ def lacking_one(cadence: Cadence) -> Assembler:
         origin.supply(index, data[index])
     receiver = Assembler(1, table, range(len(table)), cadence)
     bodies = origin.next_frames(0, 1 << 20, 0)
-    receiver.feed([(serial, *parse_data(body)[1:]) for serial, body in enumerate(bodies[:-1])], 0)
+    receiver.feed([single(serial, *parse_data(body)[1:]) for serial, body in enumerate(bodies[:-1])], 0)
     return receiver
 
 
@@ -95,8 +95,8 @@ def streaming(group: int, lost: set[int], every: int = 60 * MS) -> tuple[Assembl
     receiver = Assembler(1, table, range(len(table)), Cadence(group, 5 * MS, Random(1)))
     now, serial, times, to_all = 0, 0, list[int](), list[bool]()
     while bodies := origin.next_frames(now, 700_000, serial):
-        run = [(serial + place, *parse_data(body)[1:]) for place, body in enumerate(bodies)]
-        receiver.feed([one for one in run if one[0] not in lost], now)
+        run = [single(serial + place, *parse_data(body)[1:]) for place, body in enumerate(bodies)]
+        receiver.feed([one for one in run if one.last_serial not in lost], now)
         serial += len(bodies)
         if receiver.report(now) is not None:
             times.append(now)
@@ -172,7 +172,7 @@ class Crowd:
             if one.complete or number == sender:
                 continue
             if not isinstance(what, Repair):
-                one.feed([what], self.now)  # type: ignore[list-item]
+                one.feed([single(*what)], self.now)  # type: ignore[list-item]
             elif what.lacks and one.cadence.shared:
                 one.overhear(what, self.now)
 

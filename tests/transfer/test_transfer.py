@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from l2sync.frames import DATA_OVERHEAD, OVERHEAD, Repair, parse_data
 from l2sync.modtree import Chunk, Entry, Kind, Observation, pack_chunks, to_entry, tree_path
-from l2sync.transfer import Assembler, Broadcaster, ChunkTable, Pacer, PacerSettings, chunk_table, ranges_of
+from l2sync.transfer import Assembler, Broadcaster, ChunkTable, Pacer, PacerSettings, chunk_table, ranges_of, single
 from l2sync.transfer.coding import cut, pack_records, repair_symbols, restore, unpack_records
 
 MS = 1_000_000
@@ -66,7 +66,7 @@ class Channel:
         _, generation, k, symbol, payload = parse_data(body)
         for number, receiver in self.receivers.items():
             if number not in self.dead and not lost(number, self.serial):
-                for index, chunk in receiver.feed([(self.serial, generation, k, symbol, payload)], self.now):
+                for index, chunk in receiver.feed([single(self.serial, generation, k, symbol, payload)], self.now):
                     assert index not in self.got[number]
                     self.got[number][index] = chunk
                 if receiver.complete:
@@ -350,7 +350,7 @@ def test_a_chunk_is_made_of_parts_that_were_cut_differently_each_time_it_was_sen
     got = []
     for generation, (begin, end) in enumerate(cuts):
         (symbol,) = cut(pack_records([(0, begin, content[begin:end])], False), 2000)
-        got += receiver.feed([(generation, generation, 1, 0, symbol)], SECOND)
+        got += receiver.feed([single(generation, generation, 1, 0, symbol)], SECOND)
     assert got == [(0, content)] and receiver.complete and receiver.held == 0
 
 
@@ -358,7 +358,7 @@ def test_a_receiver_keeps_no_more_generations_than_their_origin_has() -> None:
     table, _ = batch(bytes(1_000_000))
     receiver = Assembler(1, table, range(len(table)))
     for generation in range(1000):
-        receiver.feed([(generation, generation, 192, 0, bytes(50))], SECOND)
+        receiver.feed([single(generation, generation, 192, 0, bytes(50))], SECOND)
     assert receiver.held == 128 * 50
     report = receiver.report(2 * SECOND)
     assert report is not None and [number for number, _ in report.lacks] == list(range(1000 - 128, 1000))
@@ -372,7 +372,7 @@ def test_who_asks_late_gets_a_chunk_of_which_a_part_is_not_kept_any_more() -> No
     origin.want(0, [(0, 0)], SECOND)
     origin.supply(origin.needed(1 << 20)[0], data[0])
     first = [parse_data(body) for body in origin.next_frames(SECOND, 4000, 0)]
-    early.feed([(serial, *fields[1:]) for serial, fields in enumerate(first)], SECOND)
+    early.feed([single(serial, *fields[1:]) for serial, fields in enumerate(first)], SECOND)
     report = early.report(2 * SECOND)
     assert report is not None
     origin.repair(0, report, 2 * SECOND)  # the first generation is closed, the second is on its way
@@ -382,7 +382,7 @@ def test_who_asks_late_gets_a_chunk_of_which_a_part_is_not_kept_any_more() -> No
         for index in origin.needed(1 << 20):
             origin.supply(index, data[index])
         for body in origin.next_frames(now, 100_000, serial):
-            late.feed([(serial, *parse_data(body)[1:])], now)
+            late.feed([single(serial, *parse_data(body)[1:])], now)
             serial += 1
         now += 50 * MS
     assert late.complete
@@ -391,9 +391,9 @@ def test_who_asks_late_gets_a_chunk_of_which_a_part_is_not_kept_any_more() -> No
 def test_a_receiver_reports_sooner_when_much_comes() -> None:
     table, _ = batch(bytes(1_000_000))
     receiver = Assembler(1, table, range(len(table)))
-    run = [(serial, 0, 192, serial, bytes(8000)) for serial in range(90)]
+    run = [single(serial, 0, 192, serial, bytes(8000)) for serial in range(90)]
     receiver.feed(run, SECOND)
     assert receiver.report(SECOND) is None
-    receiver.feed([(serial, 0, 192, serial, bytes(8000)) for serial in range(90, 100)], SECOND + MS)
+    receiver.feed([single(serial, 0, 192, serial, bytes(8000)) for serial in range(90, 100)], SECOND + MS)
     report = receiver.report(SECOND + MS)
     assert report is not None and report.symbols == 100
