@@ -56,6 +56,8 @@ class Peer:
     confirm: bool = False
     repeats: int = 0
     """Fragments in a row that it said again although they were answered."""
+    repeated_at: int = 0
+    """Since when (ns)."""
     doubted_at: int | None = None
     """When last there was a sign that frames to its address do not reach it (ns)."""
 

@@ -83,7 +83,7 @@ class Messenger:
         debtors = [self.hub.sessions[s] for s in parcel.owing if s in self.hub.sessions]
         one = len(debtors) == len(parcel.owing) == 1 and (parcel.to is not None or parcel.tries > 0)
         alone = debtors[0] if one else None
-        if alone is not None and parcel.tries >= self.hub.settings.doubt_after:
+        if alone is not None and self._tells(parcel.tries, parcel.first_sent, now):
             self.hub.doubt(alone, now)
         serial = self.hub.emit(parcel.kind, parcel.body, alone, more)
         if parcel.tries:
@@ -92,6 +92,11 @@ class Messenger:
             self.hub.doubtful.update(parcel.owing)
         timeout = max((peer.roundtrip.timeout for peer in debtors), default=self.hub.settings.initial_rto)
         self.tracker.sent(parcel, serial, now, timeout)
+
+    def _tells(self, repetitions: int, since: int, now: int) -> bool:
+        """Whether that something is repeated so often, and for so long, tells of an address that does not work."""
+        settings = self.hub.settings
+        return repetitions >= settings.doubt_after and now - since >= settings.doubt_patience
 
     def backlog(self) -> int:
         """Fragments that wait for a place in a window."""
@@ -173,7 +178,9 @@ class Messenger:
         if stream is None:
             return
         peer.repeats = peer.repeats + 1 if stream.knows(prefix.seq) else 0
-        if peer.repeats >= self.hub.settings.doubt_after:
+        if peer.repeats <= 1:
+            peer.repeated_at = now
+        if self._tells(peer.repeats, peer.repeated_at, now):
             # Our answers do not reach it.
             self.hub.doubt(peer, now)
         answer, whole = stream.accept(header.kind, prefix.seq, prefix.flags, piece)

@@ -37,6 +37,8 @@ class ClusterSettings:
     """A member of this age keeps its id against a newcomer; younger ones compare sessions."""
     doubt_after: int = 3
     """So many repetitions in a row are a sign that frames to a peer's address do not reach it."""
+    doubt_patience: int = SECOND
+    """They are none before this time: a host short of processor time answers late, and then all at once."""
     doubt_interval: int = 10 * SECOND
     """For so long after such a sign, what is meant for the peer is broadcast."""
     window: int = 256

@@ -7,6 +7,8 @@ from random import Random
 
 import pytest
 
+from l2sync.frames import Kind
+
 from .test_cluster import MS, SECOND, Segment
 
 
@@ -63,3 +65,25 @@ def test_nodes_that_stalled_while_joining_all_see_each_other_afterwards(seed: in
     for node in segment.nodes.values():
         assert {peer.session for peer in node.hub.online()} == sessions - {node.session}
     assert len({node.id for node in segment.nodes.values()}) == 9
+
+
+def test_a_host_that_answers_late_is_not_taken_for_one_whose_address_does_not_work() -> None:
+    """Given one that has the processor now and then, all go on to send it by itself what is meant for it alone.
+
+    It reads several repetitions at once, and its answers come after as many: that alone tells nothing. What one node is
+    told would go to all for ten seconds, reports of data among it, which those short of processor time would have to take.
+    """
+    segment = StallingSegment(3, 1)
+    segment.stalls = {name: [] for name in segment.nodes}
+    segment.run(4 * SECOND)
+    first, busy = segment.nodes["web0"], segment.nodes["web1"]
+    begin = segment.now
+    segment.stalls["web1"] = [(begin + at * MS, begin + at * MS + 380 * MS) for at in range(0, 6000, 400)]
+    for number in range(50):
+        first.send(Kind.UPDTREE, b"for all %d" % number, segment.now)
+        first.send(Kind.UPDTREE, b"for one %d" % number, segment.now, busy.id)
+        busy.send(Kind.UPDTREE, b"back %d" % number, segment.now, first.id)
+        segment.run(120 * MS)
+    assert first.counters["retransmissions"] > 20
+    assert not any(node.counters["unicast_doubted"] for node in segment.nodes.values())
+    assert len(segment.bodies("web1", "web0")) > 80
