@@ -71,7 +71,7 @@ def test_a_host_that_answers_late_is_not_taken_for_one_whose_address_does_not_wo
     """Given one that has the processor now and then, all go on to send it by itself what is meant for it alone.
 
     It reads several repetitions at once, and its answers come after as many: that alone tells nothing. What one node is
-    told would go to all for ten seconds, reports of data among it, which those short of processor time would have to take.
+    told would go to all for ten seconds, reports of data among it, and take processor time of all.
     """
     segment = StallingSegment(3, 1)
     segment.stalls = {name: [] for name in segment.nodes}
