@@ -102,6 +102,8 @@ class Applier:
             self._each((job for job in self._sorted() if job.entry.kind is Kind.DIR), self._make_directory)
             late = [job for job in placed if job.before is not None and job.before.kind is Kind.DIR]
             self._each(self._place_new([job for job in placed if job not in late]), self._place)
+            # Whoever waits for a core to put the same in place on another node goes before our book-keeping.
+            os.sched_yield()
             soon, later = self._following(following, late)
             self._each(soon, self._follow)
             self._each((job for job in reversed(self._sorted()) if job.entry.deleted), self._remove)
