@@ -315,10 +315,9 @@ class ModTree:
             return
         place, child = split_path(path)
         above = self._directories.get(place)
-        found = above.find(child) if above is not None else None
-        if above is None or found is None:
+        found = above.find(child) if above else None
+        if not above:
             above = self._reach(place)
-            found = above.find(child)
         if found is None:
             above.add(child, record, digest)
         else:

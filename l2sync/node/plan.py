@@ -34,8 +34,16 @@ class Plan:
     spares: dict[TreePath, set[TreePath]] = field(default_factory=dict)
     """The conflict copies that a path's target leaves of what it replaces, or of what it is told of and beats."""
 
+    _standing: dict[TreePath, Entry | None] = field(default_factory=dict)
+
     def view(self, path: TreePath) -> Entry | None:
-        return self.targets.get(path) or self.tree.get(path)
+        return self.targets.get(path) or self.standing(path)
+
+    def standing(self, path: TreePath) -> Entry | None:
+        """What the tree has at a path; found once."""
+        if path not in self._standing:
+            self._standing[path] = self.tree.get(path)
+        return self._standing[path]
 
     def take(self, theirs: Entry) -> None:
         """Merge one foreign entry; copies of what loses get targets too."""
@@ -83,7 +91,7 @@ class Plan:
     def _revive(self, path: TreePath) -> None:
         lost = self.view(path)
         assert lost is not None
-        before = self.tree.get(path)
+        before = self.standing(path)
         look = before if before is not None and before.kind is Kind.DIR else lost
         dot = (self.replica, self.next_dot())
         if lost.kind not in (Kind.TOMBSTONE, Kind.DIR):
@@ -114,7 +122,7 @@ class Plan:
         return [
             Target(entry=self.targets[path], expected=known)
             for path in sorted(self.targets)
-            if (known := self.tree.get(path)) != self.targets[path]
+            if (known := self.standing(path)) != self.targets[path]
         ]
 
 

@@ -212,11 +212,11 @@ class Receiving:
         Such a version rests on what the scan saw, not on what was committed. It goes to the index once more, lest
         index and tree name different versions.
         """
-        taken, since = list[Entry](), list[Entry]()
+        taken, since = list[tuple[Entry, Entry | None]](), list[Entry]()
         for entry in applied:
             mine = shared.tree.get(entry.path)
             if mine is None or mine.version.compare(entry.version) in (Order.BEFORE, Order.EQUAL):
-                taken.append(entry)
+                taken.append((entry, mine))
             else:
                 since.append(mine)
         shared.adopt(taken, now)

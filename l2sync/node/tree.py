@@ -231,11 +231,10 @@ class SharedTree:
                 self.dirty[path] = False
                 self.offer_at = now + self.settings.gather
 
-    def adopt(self, entries: Iterable[Entry], now: int) -> None:
-        """Take over what the disk has made true."""
+    def adopt(self, entries: Iterable[tuple[Entry, Entry | None]], now: int) -> None:
+        """Take over what the disk has made true; each with what was known of its path until now."""
         born = list[TreePath]()
-        for entry in entries:
-            old = self.tree.get(entry.path)
+        for entry, old in entries:
             if not entry.deleted and (old is None or old.deleted):
                 born.append(entry.path)
             self.tree.put(entry)
