@@ -21,6 +21,8 @@ from benchmarks.trees import marks
 _SEED = 7
 _PLACE = "latency"
 _PATIENCE = 30.0
+_PRIORITY = -10
+"""Of the bench: who looks for the end must not wait for a core that the agents' later work has."""
 
 
 def _latency(stage: Stage) -> Iterator[Result]:
@@ -42,6 +44,7 @@ def _sample(stage: Stage, scenario: str, count: int, size: int) -> Result:
     )
     before, wire = {id(one): one.cpu() for one in peer.metered}, stage.traffic()
     watchers: dict[INotify, Path] = {}
+    os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
     try:
         for tree in peer.trees[1:]:
             watcher = INotify(nonblocking=True)
@@ -57,6 +60,7 @@ def _sample(stage: Stage, scenario: str, count: int, size: int) -> Result:
             _wait_for_content(watchers, path, content, begin + _PATIENCE)
             taken.append(time.monotonic() - begin)
     finally:
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
         for watcher in watchers:
             watcher.close()
     result.sender_bytes, result.segment_bytes = stage.sent_since(wire)
