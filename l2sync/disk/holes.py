@@ -50,12 +50,15 @@ def write_all(fd: int, data: bytes | memoryview, offset: int) -> None:
             _write(fd, memoryview(data)[done:], offset + done)
         return
     view = memoryview(data)
-    start = 0
-    for at in range(0, len(view) + 1, _BLOCK):
-        if at >= len(view) or (not view[at] and bytes(view[at : at + _BLOCK]) == _ZEROS[: len(view) - at]):
+    firsts, start = bytes(view[::_BLOCK]), 0
+    block = firsts.find(0)
+    while block >= 0:
+        at = block * _BLOCK
+        if bytes(view[at : at + _BLOCK]) == _ZEROS[: len(view) - at]:
             if at > start:
                 _write(fd, view[start:at], offset + start)
             start = at + _BLOCK
+        block = firsts.find(0, block + 1)
     if start < len(view):
         _write(fd, view[start:], offset + start)
 

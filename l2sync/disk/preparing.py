@@ -19,6 +19,7 @@ from .leftovers import Leftovers
 from .look import same_content, signature
 from .room import too_large
 from .staging import StagedBatch
+from .taking import Taking
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ class Preparation:
         missing = self._batch.missing
         found = self._index.find_chunks(chunks[number].hash for number in missing)
         reads = [(place, number) for number in missing for place in found.get(chunks[number].hash, ())]
-        room = _Room(max((chunks[number].length for _, number in reads), default=0))
+        taking = Taking(self._batch)
         for path, group in _by_path(reads).items():
             wanted = [(place.offset, number) for place, number in group if self._batch.awaits(number)]
             if not wanted:
@@ -149,12 +150,11 @@ class Preparation:
             except OSError:
                 continue
             try:
-                shared = [(offset, number, chunks[number].hash) for offset, number in wanted]
-                self._batch.share(fd, os.fstat(fd).st_size, shared)
+                taking.take(fd, ((offset, number, chunks[number].hash) for offset, number in wanted))
                 for offset, number in wanted:
                     if not self._batch.awaits(number):
                         continue
-                    data = room.read(fd, chunks[number].length, offset)
+                    data = _read(fd, chunks[number].length, offset)
                     if blake3(data).digest() == chunks[number].hash:
                         self._batch.write(number, data)
             finally:
@@ -178,19 +178,6 @@ class Preparation:
                     self._batch.write(number, data)
                     self._batch.received = True
                     break
-
-
-class _Room:
-    """Memory that one chunk after the other is read into: it stays in the processor's caches."""
-
-    def __init__(self, size: int) -> None:
-        self._view = memoryview(bytearray(size))
-
-    def read(self, fd: int, length: int, offset: int) -> memoryview:
-        """What stands there, as far as it can be read; good until the next one."""
-        with contextlib.suppress(OSError):
-            return self._view[: os.preadv(fd, [self._view[:length]], offset)]
-        return self._view[:0]
 
 
 def _read(fd: int, length: int, offset: int) -> bytes:

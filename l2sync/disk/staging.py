@@ -12,7 +12,6 @@ from blake3 import blake3
 from l2sync.modtree import PRIVATE, SHORTEST_CHUNK, Entry, TreePath, split_path
 
 from .beneath import DIRECTORY, Beneath, System, sync_file_system
-from .cloning import Piece, Run, runs, share
 from .guard import no_room, pausing
 from .holes import copy_all, has_holes, write_all
 from .index import Noted
@@ -72,8 +71,6 @@ class StagedBatch:
         """Set when space ran out and a file was given up for it: is there any left for the others?"""
         self.received = False
         """Whether anything came over the segment that would have to come again."""
-        self.shares = True
-        """Whether this file system, as far as is known, lets files share what they have in common."""
         self._places: dict[int, list[tuple[StagedFile, int]]] = {}
         self.lengths: dict[int, int] = {}
         """By number, how long a chunk is."""
@@ -157,50 +154,23 @@ class StagedBatch:
             try:
                 self._write_at(file, offset, data)
             except OSError as error:
-                self._bear(error, file)
+                self.bear(error, file)
                 if number not in self._places:
                     return
                 continue
             places.pop()
         del self._places[number]
 
-    def share(self, source: int, size: int, wanted: list[tuple[int, int, bytes]]) -> None:
-        """Take chunks (offset, number, hash) from an open file of ``size`` bytes without copying, where that works.
+    def only_place(self, number: int) -> tuple[StagedFile, int] | None:
+        """The file and the offset where an awaited chunk belongs; None if there are several."""
+        places = self._places.get(number, ())
+        return places[0] if len(places) == 1 else None
 
-        What was taken is read where it is now, and awaited still unless it is what its hash says. Raises OSError.
-        """
-        if not self.shares:
-            return
-        by_file: dict[bytes, tuple[StagedFile, list[Piece]]] = {}
-        for offset, number, digest in wanted:
-            places = self._places.get(number, ())
-            if len(places) == 1:
-                (file, target), length = places[0], self.lengths[number]
-                _, pieces = by_file.setdefault(file.name, (file, []))
-                pieces.append(Piece(number, offset, target, length, digest))
-        for file, pieces in by_file.values():
-            try:
-                for run in runs(pieces, (size, file.entry.size)):
-                    self._share(source, file, run)
-            except OSError as error:
-                self._bear(error, file)
-
-    def _share(self, source: int, file: StagedFile, run: Run) -> None:
-        if not self.shares:
-            return
-        fd = self._descriptor(file)
-        try:
-            share(source, fd, run)
-        except OSError:
-            self.shares = False  # no such file system, or the file has shrunk: copying tells
-            return
-        for piece in run.pieces:
-            data = os.pread(fd, piece.length, piece.target)
-            if blake3(data).digest() == piece.hash:
-                del self._places[piece.number]
-                self._filled(file, fd)
-            else:  # nothing may be left where a chunk with holes is to be put
-                os.pwrite(fd, bytes(piece.length), piece.target)
+    def filled(self, file: StagedFile, fd: int, numbers: list[int]) -> None:
+        """These chunks, of which each has one place only, have been written there, to what `descriptor` gave."""
+        for number in numbers:
+            del self._places[number]
+        self._filled(file, fd, len(numbers))
 
     def give_up(self, path: TreePath, reason: str) -> None:
         """Await nothing more of a file, and let go of the space that it took."""
@@ -262,7 +232,7 @@ class StagedBatch:
             _remove(fd, self.label)  # what is kept is found again in the root's file system only
             os.close(fd)
 
-    def _bear(self, error: OSError, file: StagedFile) -> None:
+    def bear(self, error: OSError, file: StagedFile) -> None:
         """Go on without the file that met an error, or without the largest where space ran out. Raises the error."""
         if file.area != self.fd:
             tops = [os.fsdecode(top) for top, (_, fd) in self._nested.items() if fd == file.area]
@@ -283,16 +253,16 @@ class StagedBatch:
         if file.left == 1 and not file.made:
             self._write_whole(file, data)
             return
-        fd = self._descriptor(file)
+        fd = self.descriptor(file)
         if data is not None:
             write_all(fd, data, offset)
         self._filled(file, fd)
 
-    def _filled(self, file: StagedFile, fd: int) -> None:
-        """One more chunk of a file is where it belongs."""
-        if file.left == 1:
+    def _filled(self, file: StagedFile, fd: int, count: int = 1) -> None:
+        """So many more chunks of a file are where they belong."""
+        if file.left == count:
             self._finish(file, fd)
-        file.left -= 1
+        file.left -= count
 
     def _write_whole(self, file: StagedFile, data: bytes | memoryview | None) -> None:
         entry = file.entry
@@ -335,7 +305,8 @@ class StagedBatch:
             os.close(fd)
             os.unlink(name, dir_fd=file.area)
 
-    def _descriptor(self, file: StagedFile) -> int:
+    def descriptor(self, file: StagedFile) -> int:
+        """A file that is being completed, open for reading and writing. Raises OSError."""
         fd = self._open.get(file.name)
         if fd is not None:
             self._open.move_to_end(file.name)
