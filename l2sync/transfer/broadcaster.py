@@ -126,15 +126,18 @@ class Broadcaster:
     def needed(self, limit: int) -> list[int]:
         """Chunks to read next, each asked for once, so that about ``limit`` bytes are at hand or being read.
 
-        None before an eighth of that has gone out: each reading wakes the disk's thread, and then ours.
+        None before an eighth of that has gone out: each reading wakes the disk's thread, and then ours. A quarter at
+        the most: what comes first need not wait for the rest, nor other work for all of it.
         """
         found: list[int] = []
+        size = 0
         if self._asked_bytes > limit - limit // 8:
             return found
         for index in self._unasked:
-            if self._asked_bytes >= limit:
+            if self._asked_bytes >= limit or size >= limit // 4:
                 break
             self._asked.add(index)
+            size += self.table.chunks[index].length
             self._asked_bytes += self.table.chunks[index].length
             found.append(index)
         for index in found:
