@@ -25,6 +25,7 @@ class Findings:
         shared.found.extend(self._holding.admit(shared, event, now))
         shared.looked |= event.whole
         shared.more |= event.more
+        shared.coming = event.more
         self.go_on(shared, now)
         healed = shared.troubles.cannot_read(event.unreadable, now)
         shared.offer([path for path in healed if path in shared.tree], now)

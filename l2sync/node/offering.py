@@ -16,6 +16,8 @@ from .tree import SharedTree
 
 _BURST = 64 << 10
 _LOOK_AGAIN = 100_000_000
+_LEAST_OF_MANY = 200
+"""Entries of a batch that is one of many."""
 
 
 class Offering:
@@ -88,11 +90,20 @@ class Offering:
             return True
         return now >= shared.offer_at or len(shared.dirty) >= self.ctx.settings.batch_entries
 
+    def _most_entries(self, shared: SharedTree) -> int:
+        """How many the next batch takes: of many, the last ones become smaller, as nothing fills the wire while all
+        commit the last.
+        """
+        most, left = self.ctx.settings.batch_entries, len(shared.dirty)
+        if left >= 2 * most or shared.found or shared.coming or shared.sweep or not self.busy(shared):
+            return most
+        return min(max(-(-left // 2), _LEAST_OF_MANY), most)
+
     def _start(self, shared: SharedTree, audience: dict[int, Progress], now: int) -> bool:
         settings = self.ctx.settings
         for path in self.under_way(shared):
             shared.dirty.pop(path, None)
-        entries, fresh = choose(shared, settings.batch_entries, settings.batch_bytes)
+        entries, fresh = choose(shared, self._most_entries(shared), settings.batch_bytes)
         if not entries:
             return False
         table = chunk_table(entries)

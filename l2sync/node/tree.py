@@ -75,6 +75,8 @@ class SharedTree:
     """What scans found and no version was made of yet: a million findings at once would keep the node from all else."""
     more: bool = False
     """A first look waits to be asked for what it finds next."""
+    coming: bool = False
+    """A look has found a part only, as far as it has told: more of it comes."""
     looked: bool = False
     """A scan of the whole tree has ended."""
     changed_at: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 import pytest
@@ -10,8 +11,8 @@ import pytest
 from l2sync.frames import MORE_FOLLOWS, Kind
 from l2sync.link import Rules
 from l2sync.modtree import Entry, tree_path
-from l2sync.node import outgoing
-from l2sync.node.api import Persist
+from l2sync.node import offering, outgoing
+from l2sync.node.api import Observed, Persist
 
 from .world import MS, SECOND, Host, World
 
@@ -397,6 +398,42 @@ def test_who_lacks_what_an_entry_is_told_as_a_change_of_gets_it_in_full() -> Non
     c.disk.cannot_apply.clear()
     settled(world, 60)
     assert contents(c) == contents(a) != {}
+
+
+@pytest.mark.parametrize(
+    ("files", "more", "sizes"), [(45, False, [20, 13, 6, 4, 2]), (45, True, [20, 20, 5]), (20, False, [20])]
+)
+def test_of_many_changes_the_last_batches_are_small(
+    files: int, more: bool, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given more than a batch takes, the last of many is soon committed: nothing else fills the wire by then.
+
+    Of a look that has ``more`` to tell these are not the last.
+    """
+    monkeypatch.setattr(offering, "_LEAST_OF_MANY", 4)
+    world = World(2)
+    world.start()
+    settled(world)
+    a, batches = world.hosts[0], list[int]()
+    assert a.node is not None
+    a.node.ctx.settings = replace(a.node.ctx.settings, batch_entries=20)
+    real = outgoing.choose
+
+    def chosen(*args: object) -> tuple[list[Entry], bool]:
+        entries, fresh = real(*args)  # type: ignore[arg-type]
+        batches.append(len(entries))
+        return entries, fresh
+
+    monkeypatch.setattr(offering, "choose", chosen)
+    paths = [b"f%d" % number for number in range(files)]
+    for path in paths:
+        a.disk.write(path, path, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.simulation.world.Observed", partial(Observed, more=more))
+        world.touch(a, *(tree_path(path) for path in paths))
+        world.run(SECOND)
+    settled(world)
+    assert batches == sizes
 
 
 def test_what_is_moved_goes_with_its_old_place_however_large_it_is() -> None:
