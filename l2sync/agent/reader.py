@@ -23,6 +23,8 @@ _BUSY = 3
 _GATHER = 2_000_000
 _GATHER_MOST = 64_000_000
 """ns for which frames may gather while data streams, and as many as come fast: see `_Flow`."""
+_GATHER_END = 10_000_000
+"""The same at the end of what is waited for: who has all says so, and hears that it is to be put in place."""
 _STREAM = 16
 """Frames at a waking that are a large file's, or of many; fewer may be a small change's, for which somebody waits."""
 _GATHER_FRAMES = 800
@@ -42,13 +44,18 @@ class _Flow:
     def __init__(self) -> None:
         self._rate = 0.0
 
-    def pause(self, batch: Sequence[Received], since: int) -> int | None:
-        """ns after which enough wait, when this batch came within ``since`` ns; None: there is no reason to wait."""
+    def pause(self, batch: Sequence[Received], since: int, to_come: int | None = None) -> int | None:
+        """ns after which enough wait, when this batch came within ``since`` ns; None: there is no reason to wait.
+
+        When so many bytes that are still ``to_come`` are here, there is something to say.
+        """
         frames = sum(payload[3:4] == _DATA for payload, _ in batch)
         self._rate = max(frames / max(since, 1), self._rate * _SLOWER)
         if frames >= _STREAM:
-            enough = min(_GATHER_FRAMES, _GATHER_BYTES // len(batch[-1][0]))
-            return min(max(int(enough / self._rate), _GATHER), _GATHER_MOST)
+            size = len(batch[-1][0])
+            enough = min(_GATHER_FRAMES, _GATHER_BYTES // size)
+            pause = min(max(int(enough / self._rate), _GATHER), _GATHER_MOST)
+            return pause if to_come is None else min(pause, max(int(to_come / size / self._rate), _GATHER_END))
         return _GATHER if frames >= _BUSY or len(batch) >= _STREAM else None
 
 
@@ -91,7 +98,7 @@ class Reader:
             self._hand_over(batch, now)
             handed_over()
             self._chores.awake()
-            pause = flow.pause(batch, now - before) if len(batch) < _BATCH else None
+            pause = flow.pause(batch, now - before, self._node.to_come) if len(batch) < _BATCH else None
             if pause is None:
                 await trio.lowlevel.checkpoint()
             else:

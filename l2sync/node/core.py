@@ -325,6 +325,11 @@ class Node:
         """Whether something waits for what pings tell; else they may come as late as the next deadline."""
         return self.requests.waiting or any(not peer.pinged for peer in self.cluster.hub.online())
 
+    @property
+    def to_come(self) -> int | None:
+        """Bytes of content that are waited for before there is something to say, about; None where nobody knows."""
+        return self.receiving.to_come
+
     def take_effects(self) -> list[Effect]:
         """What the driver has to do now, in this order: persist, send, disk work, notify."""
         effects, self.ctx.effects = self.ctx.effects, []

@@ -53,6 +53,14 @@ class Receiving:
         """Entries on their way in."""
         return sum(len(b.relevant or b.entries) for b in self.batches.values() if b.shared is shared)
 
+    @property
+    def to_come(self) -> int | None:
+        """Bytes of content still to come of the batch that comes first, about; None where nobody knows."""
+        for batch in self.batches.values():
+            if not batch.staged:
+                return None if batch.assembler is None else batch.assembler.to_come
+        return 0
+
     # --- from the segment -------------------------------------------------------------------------
 
     def entries(self, peer: int, key: BatchKey, shared: SharedTree, message: Entries, now: int) -> None:

@@ -65,6 +65,7 @@ class Assembler:
         """Reports that another's made needless."""
         self._table = table
         self._missing = set(missing)
+        self._lacking = self._bytes_missing()
         self._latest = cadence.every + cadence.longest
         self._open: dict[int, tuple[int, dict[int, bytes]]] = {}
         self._done: set[int] = set()
@@ -87,6 +88,15 @@ class Assembler:
     def narrow(self, missing: Iterable[int]) -> None:
         """Only these chunks are needed, and those of them not that are here."""
         self._missing.intersection_update(missing)
+        self._lacking = self._bytes_missing()
+
+    @property
+    def to_come(self) -> int:
+        """Bytes that are still to come, about."""
+        return max(0, self._lacking - self.held)
+
+    def _bytes_missing(self) -> int:
+        return sum(self._table.chunks[index].length for index in self._missing)
 
     def missing_ranges(self) -> list[tuple[int, int]]:
         """Chunks not here yet."""
@@ -202,6 +212,7 @@ class Assembler:
             self.refused += 1
             return None
         self._missing.discard(index)
+        self._lacking -= wanted.length
         return index, data
 
     def report(self, now: int) -> Repair | None:

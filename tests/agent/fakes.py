@@ -105,6 +105,7 @@ class FakeNode:
         self.refused: str | None = None
         self.timers = 0
         self.attentive = False
+        self.to_come: int | None = None
         self.times: list[int] = []
         """When frames and timers were handed over."""
         self.walls: list[int] = []

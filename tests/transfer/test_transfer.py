@@ -388,6 +388,23 @@ def test_who_asks_late_gets_a_chunk_of_which_a_part_is_not_kept_any_more() -> No
     assert late.complete
 
 
+def test_a_receiver_knows_how_much_is_still_to_come() -> None:
+    content = [Random(number).randbytes(1000) for number in range(3)]
+    table, data = batch(*content)
+    receiver = Assembler(1, table, range(3))
+    assert receiver.to_come == 3000
+    receiver.narrow([0, 1])
+    assert receiver.to_come == 2000
+    halves = cut(pack_records([(0, 0, data[0])], False), 600)
+    receiver.feed([single(0, 0, 2, 0, halves[0])], SECOND)
+    assert 2000 - 600 <= receiver.to_come < 2000
+    receiver.feed([single(1, 0, 2, 1, halves[1])], SECOND)
+    assert receiver.to_come == 1000
+    (whole,) = cut(pack_records([(1, 0, data[1])], False), 2000)
+    receiver.feed([single(2, 1, 1, 0, whole)], SECOND)
+    assert receiver.complete and receiver.to_come == 0
+
+
 def test_a_receiver_reports_sooner_when_much_comes() -> None:
     table, _ = batch(bytes(1_000_000))
     receiver = Assembler(1, table, range(len(table)))
