@@ -95,7 +95,6 @@ class ReplayWindow:
         self._words[at] |= bit
         return True
 
-
     def admit_all(self, serials: list[int]) -> list[bool] | None:
         """As `admit` does for each; None if all are new. Those that count up, as of a stream, go in a few steps."""
         first, last = serials[0], serials[-1]
