@@ -87,7 +87,6 @@ class Desk:
         self._clock = clock
         self.store = store
         self.worker = worker
-        self.worker.together = store.at_once
         self.looker: Worker | None = None
         """A thread for looks that must not wait for a long scan; else the tree's own worker has them."""
         self.paused_reason: str | None = None

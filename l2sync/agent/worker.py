@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import outcome
@@ -24,8 +24,6 @@ class Worker:
     """A thread with a queue; results are handed over in the thread of the loop that made the worker."""
 
     def __init__(self, name: str) -> None:
-        self.together: Callable[[], AbstractContextManager[object]] = nullcontext
-        """Within what jobs are done that follow each other at once."""
         self._token = trio.lowlevel.current_trio_token()
         self._jobs: queue.SimpleQueue[list[Job]] = queue.SimpleQueue()
         self._ahead: list[Job] = []
@@ -98,20 +96,16 @@ class Worker:
         held: list[Result] = []
         try:
             while jobs := self._next(held):
-                with self.together() if len(jobs) > 1 else nullcontext():
-                    self._do(jobs, held)
+                while jobs:
+                    work, done, waited_for = jobs.pop(0)
+                    held.append((done, outcome.capture(work)))
+                    if waited_for:
+                        self._tell(held)
+                    # Results may hold megabytes: they must not live until the next job comes.
+                    del work, done
             self._tell(held)
         except trio.RunFinishedError:
             return
-
-    def _do(self, jobs: list[Job], held: list[Result]) -> None:
-        while jobs:
-            work, done, waited_for = jobs.pop(0)
-            held.append((done, outcome.capture(work)))
-            if waited_for:
-                self._tell(held)
-            # Results may hold megabytes: they must not live until the next job comes.
-            del work, done
 
     def _next(self, held: list[Result]) -> list[Job]:
         """Wait for jobs; what is held is told before some that others wait for, or when nothing comes for a while."""

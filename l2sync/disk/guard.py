@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from l2sync.modtree import PRIVATE
@@ -60,7 +59,6 @@ class Guard:
         self._index = index
         self._beneath: Beneath | None = None
         self._full = False
-        self._at_once = self._checked = False
         self.outdated = False
         """Whether the index was found to be from an earlier time than the tree."""
         self._stale = False
@@ -70,23 +68,11 @@ class Guard:
 
     def check(self) -> Beneath:
         """The root, fit for use. Raises Paused."""
-        if self._checked and self._beneath is not None and not self._full:
-            return self._beneath
         beneath = self._opened()
         self._check_marker(beneath)
         if self._full:
             self._check_room(beneath)
-        self._checked = self._at_once
         return beneath
-
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Within, the root is looked at once; it is held open, and cannot be unmounted before the end."""
-        self._at_once = True
-        try:
-            yield
-        finally:
-            self._at_once = self._checked = False
 
     def accept(self) -> None:
         """What stands at the root is the tree from now on, whatever its mark says. Raises Paused."""

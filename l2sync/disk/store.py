@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -365,10 +365,6 @@ class TreeStore:
         else:
             self._index.close_journal(None)
         self._leftovers.recover(beneath)
-
-    def at_once(self) -> AbstractContextManager[None]:
-        """What is done within follows each other with no wait: the root is looked at before the first of it only."""
-        return self._guard.at_once()
 
     @contextmanager
     def _trusted(self) -> Iterator[Beneath]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import outcome
 import trio
@@ -79,20 +79,3 @@ async def test_the_end_leaves_nothing_undone():
         b.post("prepare", waited_for=False, begin=False)
         b.post("store", waited_for=False, begin=False)
     assert b.did == ["prepare", "store"]
-
-
-async def test_what_follows_at_once_is_done_together():
-    async with bench() as b:
-
-        @contextmanager
-        def together() -> Iterator[None]:
-            b.did.append("begin")
-            yield
-            b.did.append("end")
-
-        b.worker.together = together
-        b.post("scan")
-        await until(lambda: b.told == ["scan"])
-        b.post("prepare", waited_for=False, begin=False)
-        b.post("commit")
-        await until(lambda: b.did == ["scan", "begin", "prepare", "commit", "end"])
