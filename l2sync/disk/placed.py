@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from l2sync.modtree import Entry, Kind, TreePath, parent
+from l2sync.modtree import Entry, Kind, TreePath, parent, split_path
 
 from .beneath import Beneath, Directories
 from .index import Row
@@ -53,8 +53,8 @@ class Placed:
             if entry.kind is Kind.DIR and (row is None or not row.alive):
                 self._names[entry.path] = set()
         for entry, sig in records:
-            above, _, name = entry.path.rpartition(b"/")
-            siblings = self._names.get(TreePath(above))
+            above, name = split_path(entry.path)
+            siblings = self._names.get(above)
             if siblings is not None:
                 (siblings.discard if entry.deleted else siblings.add)(name)
             if not entry.deleted:

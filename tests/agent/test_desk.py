@@ -112,13 +112,14 @@ async def test_what_was_replaced_is_freed_behind_the_next_look(tmp_path: Path) -
 
 
 async def test_a_look_that_ends_with_the_worker_frees_nothing(tmp_path: Path) -> None:
-    tree, steps = Tree(tmp_path), list[int | Exception]()
+    tree, steps = Tree(tmp_path), list[str]()
     await tree.open()
-    tree.store.freeing = SimpleNamespace(waiting=True, finish=lambda: None)  # type: ignore[assignment]
-    tree.desk.scan([TreePath(b"")], steps.append)
+    tree.store.freeing = SimpleNamespace(waiting=True, finish=lambda: steps.append("freed"))  # type: ignore[assignment]
+    tree.desk.scan([TreePath(b"")], lambda result: steps.append("looked"))
     tree.desk.end()
     await tree.worker.close()
     await until(lambda: len(steps) == 1)
+    assert steps == ["looked"] and tree.worker.waiting == 0
     tree.store.close()
 
 
