@@ -110,6 +110,10 @@ class Index:
             self._meta = dict(self._db.execute("SELECT key, value FROM meta"))
         return self._meta.get(key)
 
+    def read_again(self) -> None:
+        """Ask the file for what is remembered when it is next asked for, which finds out whether it can be read."""
+        self._meta = None
+
     def set_meta(self, key: str, value: str) -> None:
         """Remember a value."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (key, value))

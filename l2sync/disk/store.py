@@ -112,6 +112,7 @@ class TreeStore:
                 if self._index_failed:
                     self._index.reconnect()
                     self._index_failed = False
+                self._index.read_again()
                 self._guard.check()
                 self._guard.advance()
         except Paused as paused:

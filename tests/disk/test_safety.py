@@ -220,6 +220,13 @@ def test_what_vanishes_right_after_other_work_is_not_taken_for_deleted(synced: P
     assert b.store.scan(None) == []
 
 
+def test_an_index_that_cannot_be_read_is_noticed_before_it_is_needed(synced: Pair) -> None:
+    _, b = synced
+    assert b.store.health() is None
+    b.store._index._db.execute("DROP TABLE meta")
+    assert b.store.health()
+
+
 def test_an_unmarked_root_can_be_accepted_and_what_is_missing_in_it_is_gone(synced: Pair) -> None:
     _, b = synced
     for child in b.root.iterdir():
